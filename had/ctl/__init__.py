@@ -1,0 +1,1 @@
+"""`hadctl`, the operator's tool."""
