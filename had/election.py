@@ -1,0 +1,1034 @@
+"""The election machine: which member of the pool runs the one controllee.
+
+This file owns the state of a node and is the only place that changes it. It does no I/O and knows no clock:
+`handle(event, now)` takes what happened and returns what to do, `deadline` says when to call again.
+
+The states (`had.transitions` has the legal changes and their reasons):
+
+- PRE: just started. Listens until every member was heard, or for T (HAD_CONNECTION_TIMEOUT), before wanting anything.
+- PASSIVE: follows a live leader, or waits for a better candidate, a named successor or the end of a pause.
+- ELECTION: a candidate. Starts when every member it hears has answered, or after T/4.
+- LEADER: leads. Its controllee starts, runs, stops (handing over) or waits for its next try.
+- WITNESS: hears and reports, so that others know more; never leads.
+
+Who may say what: everybody tells everybody each T/4 what it is, whom it follows and whom it hears at first hand.
+A message is good for as long as it says (a real condor_had's: for HTCondor's interval). A leader exists while
+somebody heard by us heard it, or we did; hearsay of hearsay counts for nothing.
+
+Between two leaders the one that ranks higher stays (`had.ranking.outranks`) and takes an epoch above both; the other
+stops its controllee. A leader that gives up for any other reason stops its controllee *first* and then names its
+successor, which therefore starts without an election and without an overlap.
+
+What is durable before it is visible: an epoch, before its leadership is announced or its controllee starts; a heard
+epoch, before its leader is followed; an operator's directive, before it is passed on.
+
+What is *not* promised here: one leader over all partitions (each has one), or a controllee that stops itself. The
+second is the guard's work: `RenewLease` lets the controllee live until a little less than T after the last heartbeat,
+so that whoever misses our heartbeats for T starts after ours is dead. A member whose daemon is gone while its
+machine answers is known at once; then nobody starts within the guard's reaction time.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+
+import attrs
+
+from had.events import (
+    EPOCH_STRIDE,
+    Answer,
+    ControlleeExited,
+    ControlleeStarted,
+    Denied,
+    Directive,
+    Effect,
+    ElectionSettings,
+    Event,
+    Finished,
+    Heard,
+    Hold,
+    Kind,
+    Linked,
+    Member,
+    Message,
+    Note,
+    PauseRequested,
+    Persist,
+    Persisted,
+    PersistFailed,
+    PublishEpoch,
+    Reconfigured,
+    Record,
+    Refused,
+    RenewLease,
+    ResumeRequested,
+    Send,
+    Sighting,
+    StartControllee,
+    StopControllee,
+    StopRequested,
+    SwitchoverRequested,
+    Transition,
+)
+from had.peers import Peer, Report, live_leaders, reports
+from had.ranking import Standing, backoff_seconds, outranks, standing
+from had.transitions import LEGAL, Reason, State
+
+GUARD_SECONDS = 0.25
+"""Nobody starts sooner than this after a leader's daemon was found gone: its guard needs up to 0.2 s (P4)."""
+
+MAXIMUM_EPOCH_JUMP = 2**20 * EPOCH_STRIDE
+"""A heard epoch further ahead than this is a broken peer's, not the pool's (hard case 2)."""
+
+MAXIMUM_EPOCH = 2**31 - 1
+"""Epochs are replication's gids, which HTCondor keeps in a signed 32-bit integer."""
+
+QUICK_DEATHS = 2
+"""So many deaths in a row, each within the recover time, make a leader abstain (P5)."""
+
+DISK_RETRY_SECONDS = 1.0
+"""How long to wait before writing again after the disk refused."""
+
+FORGET_SEQUENCE_TIMEOUTS = 10
+"""A member silent for this many T may start its count of messages anew (its HAD_DIR was lost)."""
+
+
+class Run(enum.Enum):
+    """What the machine knows of its controllee."""
+
+    STOPPED = "stopped"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+
+
+class Election:
+    """One node's part in the election.
+
+    Args:
+        settings: What the configuration says.
+        record: What this node kept on disk.
+        instance: Counts the starts of this node's daemon; larger than at any earlier start.
+        now: Seconds on the machine's clock.
+    """
+
+    def __init__(self, settings: ElectionSettings, record: Record, instance: int, now: float) -> None:
+        self.settings = settings
+        self.record = record
+        self.peers: dict[Member, Peer] = {m: Peer(m) for m in settings.others}
+        self.state = State.WITNESS if settings.me in settings.witnesses else State.PRE
+        self.leader: Member | None = None
+        self.leaders: dict[Member, Report] = {}
+        self.started_at = now
+        # The controllee and this node's leadership.
+        self.run = Run.STOPPED
+        self.run_since = now
+        self.leadership_epoch = 0
+        self.handing_over: Reason | None = None
+        self.successor: Member | None = None
+        self.quick_deaths = 0
+        self.restart_at = math.inf
+        self.abstains_since: float | None = None
+        self.abstains_until = -math.inf
+        self.abstentions = 0
+        self.unheard_since: float | None = None
+        self.is_stopping = False
+        self.pause_ends_at = _pause_end(record.directive, now)
+        self.awaits: Member | None = None
+        self._awaits_until = -math.inf
+        self._instance = instance
+        self._sequence = 0
+        self._wanted = record
+        self._disk_failed_at: float | None = None
+        self._claim = 0
+        self._won: Reason | None = None
+        self._candidacy = 0
+        self._candidacy_at = now
+        self._last_leader: Member | None = None
+        self._leaderless = Reason.no_leader
+        self._not_before = -math.inf
+        self._handed_over_at = -math.inf
+        self._awaits_successor_until = -math.inf
+        self._vouched_until = math.inf
+        self._is_restarting = False
+        self._is_finished = False
+        self._next_beat = now
+        self._next_condor_beat = now
+        self._is_dirty = False
+        self._replies: set[Member] = set()
+        self._now = now
+        self._effects: list[Effect] = []
+
+    # --- the outside ------------------------------------------------------------------------------------------
+
+    @property
+    def epoch(self) -> int:
+        """The largest epoch this node knows of and has on disk."""
+        return self.record.epoch
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether automatic failover is switched off."""
+        return self._wanted.directive.pause is not None and self._now < self.pause_ends_at
+
+    @property
+    def hold(self) -> Hold | None:
+        """The switchover's hold, if one is in force."""
+        return self._wanted.directive.hold
+
+    @property
+    def deadline(self) -> float | None:
+        """When to call `handle(Tick(), ...)` at the latest; None is never."""
+        if self._is_finished:
+            return None
+        return min(d for d in self._deadlines() if d > self._now)
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        """Take one event and return what to do about it, in order."""
+        if self._is_finished:
+            return []
+        self._now = max(now, self._now)
+        self._effects = []
+        self._notice_lapse()
+        self._dispatch(event)
+        self._advance()
+        if not self._is_finished:
+            self._speak()
+        return self._effects
+
+    # --- events -----------------------------------------------------------------------------------------------
+
+    def _dispatch(self, event: Event) -> None:  # noqa: C901, PLR0912 -- a table, one line an event
+        match event:
+            case Heard():
+                self._heard(event)
+            case Linked(peer, is_ours):
+                self._linked(peer, is_ours)
+            case Refused(peer):
+                self._refused(peer)
+            case Denied(peer):
+                self._denied(peer)
+            case Persisted(record):
+                self.record, self._disk_failed_at = record, None
+                self._is_dirty |= record.directive.version != (0, 0) and record == self._wanted
+            case PersistFailed(_, error):
+                self._persist_failed(error)
+            case ControlleeStarted():
+                self._controllee_started()
+            case ControlleeExited(reason):
+                self._controllee_exited(reason)
+            case Reconfigured(settings, is_hard):
+                self._reconfigured(settings, is_hard=is_hard)
+            case StopRequested(is_fast):
+                self._stop_requested(is_fast=is_fast)
+            case SwitchoverRequested():
+                self._switchover(event)
+            case PauseRequested(request, pause):
+                self._direct(attrs.evolve(self._wanted.directive, pause=pause))
+                self._answer(request, "automatic failover is paused in the whole pool")
+            case ResumeRequested(request):
+                self._direct(attrs.evolve(self._wanted.directive, pause=None, hold=None))
+                self._answer(request, "automatic failover is on")
+
+    def _heard(self, event: Heard) -> None:
+        message = event.message
+        rejection = self._rejection(message)
+        if rejection is not None:
+            self._note("message_rejected", peer=message.sender, reason=rejection)
+            return
+        if message.epoch - self._wanted.epoch > MAXIMUM_EPOCH_JUMP or message.epoch > MAXIMUM_EPOCH:
+            self._note("message_rejected", peer=message.sender, reason="epoch_jump", epoch=message.epoch)
+            message = attrs.evolve(message, epoch=0)
+        peer = self.peers[message.sender]
+        if not peer.is_alive(self._now):
+            self._note("peer_up", peer=message.sender, ours=message.is_ours)
+        asks = message.candidacy and (peer.message is None or peer.message.candidacy != message.candidacy)
+        if asks or (event.kind is Kind.SEND_ID and self.state is State.LEADER):
+            self._replies.add(message.sender)
+        peer.take(message, self._now, self._validity(message))
+        peer.is_ours = message.is_ours
+        if message.directive.version > self._wanted.directive.version:
+            self._adopt(message.directive)
+        if message.epoch > self._wanted.epoch:
+            self._keep(attrs.evolve(self._wanted, epoch=message.epoch))
+
+    def _rejection(self, message: Message) -> str | None:
+        """Return why a message is not believed, None if it is."""
+        if message.sender == self.settings.me:
+            return "own_identity"
+        if message.sender not in self.peers:
+            return "not_a_member"
+        if message.controllee.casefold() != self.settings.controllee.casefold():
+            return "controllee_mismatch"
+        peer = self.peers[message.sender]
+        last = peer.message
+        if last is None or not (last.is_ours and message.is_ours):
+            return None
+        is_newer = (message.instance, message.sequence) > (last.instance, last.sequence)
+        silent = self._now - peer.heard_at
+        if is_newer or silent > FORGET_SEQUENCE_TIMEOUTS * self.settings.timeout_seconds:
+            return None
+        return "replayed"
+
+    def _validity(self, message: Message) -> float:
+        """How long a message is good: its own word, never more than HTCondor's formula (hard case 7)."""
+        formula = self.settings.condor_interval_seconds
+        if message.validity_seconds is None:
+            return formula
+        return min(max(message.validity_seconds, 0.0), formula)
+
+    def _linked(self, member: Member, is_ours: bool) -> None:
+        if member not in self.peers:
+            return
+        self.peers[member].is_ours = is_ours
+        self.peers[member].denied_at = -math.inf
+        self._replies.add(member)
+
+    def _refused(self, member: Member) -> None:
+        peer = self.peers.get(member)
+        if peer is None:
+            return
+        if peer.is_alive(self._now):
+            self._note("peer_gone", peer=member)
+        peer.refused_at = self._now
+
+    def _denied(self, member: Member) -> None:
+        peer = self.peers.get(member)
+        if peer is None:
+            return
+        if peer.denied_at == -math.inf:
+            self._note("peer_denied", peer=member)
+        peer.denied_at = self._now
+
+    def _persist_failed(self, error: str) -> None:
+        self._note("record_not_written", error=error)
+        self._disk_failed_at = self._now
+        self._wanted = attrs.evolve(self.record, epoch=max(self.record.epoch, self._heard_epoch()))
+        self._claim = 0
+        if self.state is State.ELECTION:
+            self._become_passive(Reason.cannot_persist)
+
+    def _controllee_started(self) -> None:
+        if self.run is Run.STARTING:
+            self._set_run(Run.RUNNING)
+
+    def _controllee_exited(self, reason: str) -> None:
+        if self.run is Run.STOPPED:
+            return
+        ran_for = self._now - self.run_since if self.run is Run.RUNNING else 0.0
+        was_asked = self.handing_over is not None or self._is_restarting
+        self._set_run(Run.STOPPED)
+        if was_asked:
+            self.restart_at = self._now if self._is_restarting else math.inf
+            self._is_restarting = False
+            return
+        if ran_for >= self.settings.recover_seconds:
+            self.quick_deaths = self.abstentions = 0
+        self.quick_deaths += 1
+        self._note("controllee_died", reason=reason, ran_seconds=round(ran_for, 3), deaths=self.quick_deaths)
+        if self.quick_deaths < QUICK_DEATHS:
+            self.restart_at = self._now
+            return
+        self.restart_at = self._now + self._backoff(self.quick_deaths)
+        if not self.is_paused:
+            self._abstain()
+
+    def _abstain(self) -> None:
+        seconds = self._backoff(self.abstentions)
+        self.abstentions += 1
+        self.abstains_since = self._now
+        self.abstains_until = self._now + seconds
+        self._is_dirty = True
+        self._note("abstaining", seconds=round(seconds, 3), abstentions=self.abstentions)
+
+    def _backoff(self, tries: int) -> float:
+        s = self.settings
+        return backoff_seconds(tries, s.backoff_constant_seconds, s.backoff_factor, s.backoff_ceiling_seconds)
+
+    def _reconfigured(self, settings: ElectionSettings, *, is_hard: bool) -> None:
+        assert settings.me == self.settings.me, "a node's own address does not change while it runs"
+        self.settings = settings
+        self.peers = {m: self.peers.get(m) or Peer(m) for m in settings.others}
+        self._is_dirty = True
+        if not is_hard:
+            return
+        self.abstains_since, self.abstentions, self.quick_deaths = None, 0, 0
+        if self.run in {Run.STARTING, Run.RUNNING} and self.handing_over is None:
+            self._is_restarting = True
+            self._stop_controllee(settings.stop_timeout_seconds)
+        elif self.restart_at < math.inf:
+            self.restart_at = self._now
+
+    def _stop_requested(self, *, is_fast: bool) -> None:
+        self.is_stopping = True
+        if self.state is State.LEADER:
+            successor = None if self.is_paused else self._best_successor()
+            self._hand_over(Reason.shutdown, successor, 0.0 if is_fast else None)
+        elif self.state is State.ELECTION:
+            self._become_passive(Reason.shutdown)
+
+    def _switchover(self, event: SwitchoverRequested) -> None:
+        objection = self._switchover_objection(event)
+        target = event.to or self._best_successor()
+        if objection is None and target is None:
+            objection = "no other member can lead now"
+        if objection is not None:
+            self._effects.append(Answer(event.request, is_accepted=False, text=objection))
+            return
+        assert target is not None
+        hold = self.hold
+        if self.settings.is_primary:
+            hold = Hold(self.settings.me, event.by, event.reason, event.since)
+        elif hold is not None and hold.member == target:
+            hold = None
+        if hold != self.hold:
+            self._direct(attrs.evolve(self._wanted.directive, hold=hold))
+        self._answer(event.request, f"handing over to {target}")
+        self._hand_over(Reason.switchover, target)
+
+    def _switchover_objection(self, event: SwitchoverRequested) -> str | None:
+        if self.state is not State.LEADER:
+            return f"this node does not lead; the leader is {self.leader or 'unknown'}"
+        if self.handing_over is not None:
+            return f"this node is already handing over to {self.successor or 'nobody'}"
+        if self.is_paused:
+            return "automatic failover is paused; resume it first"
+        if event.to == self.settings.me:
+            return f"{event.to} leads already"
+        if event.to is not None and event.to not in self._successors():
+            return f"{event.to} cannot lead now: it is not heard, abstains, or is no member of ours"
+        return None
+
+    def _answer(self, request: int, text: str) -> None:
+        self._effects.append(Answer(request, is_accepted=True, text=text))
+
+    # --- what is kept on disk ---------------------------------------------------------------------------------
+
+    def _keep(self, record: Record) -> None:
+        """Have a record written; it counts when `Persisted` comes back."""
+        if record != self._wanted:
+            self._wanted = record
+            self._effects.append(Persist(record))
+
+    def _direct(self, directive: Directive) -> None:
+        """Put an operator's directive in force here and let it spread."""
+        version = (self._wanted.epoch, self._wanted.directive.version[1] + 1)
+        self._adopt(attrs.evolve(directive, version=version))
+
+    def _adopt(self, directive: Directive) -> None:
+        self.pause_ends_at = _pause_end(directive, self._now)
+        self._note("directive", paused=directive.pause is not None, held=directive.hold is not None)
+        self._keep(attrs.evolve(self._wanted, directive=directive))
+
+    def _heard_epoch(self) -> int:
+        return max((p.message.epoch for p in self.peers.values() if p.message is not None), default=0)
+
+    def _make_claim(self) -> None:
+        """Have an epoch of our own written that is above every one we know."""
+        if self._claim != 0 and self._claim == self._wanted.epoch:
+            return
+        counter = self._wanted.epoch // EPOCH_STRIDE + 1
+        claim = counter * EPOCH_STRIDE + self.settings.my_id
+        if claim > MAXIMUM_EPOCH:
+            self._note("epochs_exhausted", epoch=self._wanted.epoch)
+            return
+        self._claim = claim
+        self._keep(attrs.evolve(self._wanted, epoch=claim))
+
+    @property
+    def _has_claim(self) -> bool:
+        return self._claim != 0 and self.record.epoch == self._claim == self._wanted.epoch
+
+    # --- what time and knowledge allow ------------------------------------------------------------------------
+
+    def _notice_lapse(self) -> None:
+        """A leader that was frozen past its lease must take it that others lead now."""
+        if self.state is State.LEADER and self._now >= self._vouched_until and self.handing_over is None:
+            self._not_before = self._now + self.settings.timeout_seconds
+            self._hand_over(Reason.lease_lapsed, None, 0.0)
+
+    def _advance(self) -> None:
+        if self.abstains_since is not None and self._now >= self.abstains_until:
+            self._note("abstention_over", abstentions=self.abstentions)
+            self.abstains_since = None
+        if self._disk_failed_at is not None and self._now >= self._disk_failed_at + DISK_RETRY_SECONDS:
+            self._disk_failed_at = self._now
+            self._effects.append(Persist(self._wanted))
+        self._look_for_leaders()
+        rules = {
+            State.PRE: self._in_pre,
+            State.PASSIVE: self._in_passive,
+            State.ELECTION: self._in_election,
+            State.LEADER: self._in_leader,
+            State.WITNESS: self._in_witness,
+        }
+        before = None
+        while before is not self.state and not self._is_finished:
+            before = self.state
+            rules[before]()
+
+    def _look_for_leaders(self) -> None:
+        """Compare the leaders that exist now with those that existed at the last look."""
+        before, self.leaders = self.leaders, live_leaders(self.peers, self._now)
+        denied = self._denied_leader()
+        if denied is not None:
+            self.leaders.setdefault(denied.member, denied)
+        for member, report in before.items():
+            if member not in self.leaders:
+                self._leader_vanished(report)
+        best = self._best_leader()
+        if best is not None:
+            self._last_leader = best.member
+        expired = [m for m, p in self.peers.items() if p.message and not p.is_alive(self._now)]
+        for member in expired:
+            if (
+                self.peers[member].expires_at <= self._now
+                and self.peers[member].refused_at < self.peers[member].heard_at
+            ):
+                self._note_silence(self.peers[member])
+
+    def _note_silence(self, peer: Peer) -> None:
+        if peer.noted_silent_at != peer.heard_at:
+            peer.noted_silent_at = peer.heard_at
+            self._note("peer_silent", peer=peer.member)
+
+    def _denied_leader(self) -> Report | None:
+        """The last leader we knew answers TCP but denies us: it is alive (hard case 5)."""
+        for peer in self.peers.values():
+            if not peer.is_denied(self._now, self.settings.timeout_seconds) or peer.is_alive(self._now):
+                continue
+            led_last = peer.member in {self._last_leader, self._owner(self.record.epoch)}
+            nobody = not any(p.is_alive(self._now) for p in self.peers.values())
+            if (led_last or nobody) and peer.member in self.settings.members:
+                until = peer.denied_at + self.settings.timeout_seconds
+                claim = peer.message or Message(peer.member, -1, self.settings.controllee, State.LEADER)
+                return Report(peer.member, claim, peer.denied_at, until, is_denied=True)
+        return None
+
+    def _owner(self, epoch: int) -> Member | None:
+        """Whose leadership an epoch was, by our own list."""
+        index = len(self.settings.members) - 1 - epoch % EPOCH_STRIDE
+        return self.settings.members[index] if epoch > 0 and index >= 0 else None
+
+    def _leader_vanished(self, report: Report) -> None:
+        """Decide what the end of a leader means: silence, a crash, or an orderly step down."""
+        peer = self.peers.get(report.member)
+        if self._now >= report.expires_at or peer is None:
+            self._leaderless = Reason.leader_silent
+            return
+        if self._has_resigned(peer, report):
+            self._leaderless = Reason.leader_resigned
+            return
+        self._leaderless = Reason.leader_gone
+        self._not_before = max(self._not_before, self._now + GUARD_SECONDS)
+        if self.settings.restart_window_seconds > 0:
+            self.awaits = report.member
+            self._awaits_until = self._now + self.settings.restart_window_seconds
+
+    def _has_resigned(self, peer: Peer, report: Report) -> bool:
+        if peer.refused_at >= report.heard_at:
+            return False
+        if peer.message is not None and peer.heard_at >= report.heard_at:
+            led = report.claim.instance if isinstance(report.claim, Message) else peer.message.instance
+            return peer.message.instance == led
+        return any(
+            r.member == peer.member and r.claim.state is not State.LEADER
+            for r in reports(self.peers, self._now, notable_only=False)
+        )
+
+    def _best_leader(self) -> Report | None:
+        found = list(self.leaders.values())
+        if not found:
+            return None
+        return max(found, key=lambda r: (r.claim.successor is None, _leader_key(r.standing(self._now))))
+
+    def _in_pre(self) -> None:
+        if self.is_stopping:
+            self._finish()
+        elif self.leaders:
+            self._become_passive(Reason.leader_heard)
+        elif self.peers and all(p.is_alive(self._now) and p.is_ours for p in self.peers.values()):
+            self._become_passive(Reason.members_heard)
+        elif self._now >= self._pre_ends_at():
+            self._become_passive(Reason.start_wait_over)
+
+    def _pre_ends_at(self) -> float:
+        has_condor = any(p.is_ours is False for p in self.peers.values())
+        wait = self.settings.condor_interval_seconds if has_condor else self.settings.timeout_seconds
+        return self.started_at + wait
+
+    def _in_witness(self) -> None:
+        if self.is_stopping:
+            self._finish()
+        else:
+            self._follow()
+
+    def _follow(self) -> None:
+        """Take the best live leader for ours, once its epoch is on disk."""
+        best = self._best_leader()
+        if best is not None and not best.is_denied and best.claim.epoch > self.record.epoch:
+            best = None
+        leader = best.member if best is not None else None
+        if leader != self.leader:
+            self.leader = leader
+            self._is_dirty = True
+            self._note("following", leader=leader, epoch=self.record.epoch)
+
+    def _in_passive(self) -> None:
+        if self.is_stopping:
+            self._finish()
+            return
+        self._follow()
+        if self._take_over():
+            return
+        if self.leaders or not self._may_elect():
+            return
+        if not self._is_best():
+            return
+        self._become_candidate(self._leaderless)
+
+    def _take_over(self) -> bool:
+        """Lead without an election if the last leader named this node its successor (P3, P6)."""
+        offers = [
+            r
+            for r in reports(self.peers, self._now, notable_only=True)
+            if r.claim.successor == self.settings.me
+        ]
+        offers = [
+            r for r in offers if r.claim.epoch >= self._wanted.epoch or self._claim == self._wanted.epoch
+        ]
+        if not offers or not self._is_able():
+            return False
+        self._make_claim()
+        is_over = any(r.claim.state is not State.LEADER for r in offers)
+        if not is_over or self.leaders or not self._has_claim:
+            return False
+        self._become_leader(Reason.handed_over)
+        return True
+
+    def _is_able(self) -> bool:
+        return self._disk_failed_at is None and not self.is_stopping and self.settings.my_id >= 0
+
+    def _may_elect(self) -> bool:
+        """Whether anything but a leader keeps this node from being a candidate."""
+        if not self._is_able() or self._now < self._awaits_successor_until or self._is_successor_due():
+            return False
+        if self.is_paused:
+            return self._owner(self.record.epoch) == self.settings.me
+        return True
+
+    def _is_successor_due(self) -> bool:
+        """Whether a leader that stepped down within T/2 named another member, which is given time to start."""
+        half = self.settings.timeout_seconds / 2
+        return any(
+            r.claim.successor not in {None, self.settings.me}
+            and r.claim.state is not State.LEADER
+            and r.claim.epoch >= self.record.epoch
+            and self._now < r.heard_at + half
+            and not self._is_gone(r.claim.successor)
+            for r in reports(self.peers, self._now, notable_only=True)
+        )
+
+    def _is_gone(self, member: Member | None) -> bool:
+        """Whether a member's machine said that its daemon is gone since we last heard it."""
+        peer = self.peers.get(member) if member is not None else None
+        return peer is not None and peer.refused_at > peer.heard_at
+
+    def _is_best(self) -> bool:
+        """Whether this node goes before every candidate it hears, or hears of."""
+        if self.awaits is not None and self._now < self._awaits_until:
+            return False
+        if self._is_awaited():
+            return True
+        mine = self.standing()
+        return all(mine > r.standing(self._now) for r in self._candidates())
+
+    def _is_awaited(self) -> bool:
+        alive = (p.message for p in self.peers.values() if p.message and p.is_alive(self._now))
+        return any(m.awaits == self.settings.me for m in alive)
+
+    def standing(self) -> Standing:
+        """Where this node stands."""
+        return standing(self.settings.me, self.settings.my_id, self.abstains_seconds)
+
+    @property
+    def abstains_seconds(self) -> float | None:
+        """Seconds since this node began to abstain, 0 while its disk is broken, None if it is fit."""
+        if self._disk_failed_at is not None:
+            return 0.0
+        return None if self.abstains_since is None else self._now - self.abstains_since
+
+    def _candidates(self) -> list[Report]:
+        """Every other member that could lead; a real condor_had only while it says that it wants to."""
+        found = []
+        for report in reports(self.peers, self._now, notable_only=False):
+            claim = report.claim
+            if claim.rank_id < 0 or claim.state is State.WITNESS:
+                continue
+            is_ours = self.peers[report.member].is_ours is not False
+            if is_ours or claim.state in {State.ELECTION, State.LEADER}:
+                found.append(report)
+        return found
+
+    def _in_election(self) -> None:
+        if self.leaders:
+            self._become_passive(Reason.leader_heard)
+        elif self.is_paused and not self._may_elect():
+            self._become_passive(Reason.paused)
+        elif not self._is_best():
+            self._become_passive(Reason.better_candidate)
+        else:
+            self._won = self._won or self._has_won()
+            if self._won is not None and self._now >= self._not_before:
+                self._make_claim()
+                if self._has_claim:
+                    self._become_leader(self._won)
+
+    def _has_won(self) -> Reason | None:
+        voters = [p for p in self.peers.values() if p.is_ours and p.is_alive(self._now)]
+        if voters and all(self._has_answered(p) for p in voters):
+            return Reason.won_by_answers
+        if self._now >= self._candidacy_at + self.settings.timeout_seconds / 4:
+            return Reason.won_by_waiting
+        return None
+
+    def _has_answered(self, peer: Peer) -> bool:
+        sighting = peer.sees(self.settings.me)
+        return sighting is not None and sighting.candidacy == self._candidacy
+
+    def _in_leader(self) -> None:
+        if self.handing_over is not None:
+            if self.run is Run.STOPPED:
+                self._become_passive(self.handing_over)
+            return
+        rivals = [r for r in self.leaders.values() if r.claim.successor is None and not r.is_denied]
+        mine = self.standing()
+        winner = next((r for r in rivals if outranks(r.standing(self._now), mine)), None)
+        if winner is not None:
+            self._note("leader_conflict", peer=winner.member, epoch=winner.claim.epoch)
+            self._hand_over(Reason.outranked, winner.member)
+        elif self._is_unheard():
+            self._hand_over(Reason.isolated, None)
+        else:
+            self._answer_claimants()
+        if self.handing_over is None:
+            self._keep_epoch_above(rivals)
+            if self.run is Run.STOPPED and self._now >= self.restart_at:
+                self._start_controllee()
+
+    def _keep_epoch_above(self, rivals: list[Report]) -> None:
+        """The survivor of a conflict takes an epoch above both (hard case 1)."""
+        for rival in rivals:
+            if rival.claim.epoch > 0 and self.peers[rival.member].noted_conflict_epoch != rival.claim.epoch:
+                self.peers[rival.member].noted_conflict_epoch = rival.claim.epoch
+                self._note("leader_conflict", peer=rival.member, epoch=rival.claim.epoch)
+        if self._wanted.epoch > self.leadership_epoch and self._disk_failed_at is None:
+            self._make_claim()
+        if self._has_claim and self._claim > self.leadership_epoch:
+            self.leadership_epoch = self._claim
+            self._effects.append(PublishEpoch(self._claim))
+            self._is_dirty = True
+
+    def _answer_claimants(self) -> None:
+        """Hand over to whom it is due: the returning primary, or a member whose controllee works."""
+        if self.is_paused:
+            return
+        primary = self._claimant()
+        if primary is not None:
+            self._hand_over(Reason.primary_returned, primary)
+        elif self.abstains_since is not None and self.run is Run.STOPPED:
+            healthy = self._best_successor()
+            if healthy is not None:
+                self._hand_over(Reason.controllee_failed, healthy)
+
+    def _claimant(self) -> Member | None:
+        for report in reports(self.peers, self._now, notable_only=True):
+            claim = report.claim
+            is_held = self.hold is not None and self.hold.member == report.member
+            if is_held or claim.rank_id <= self.settings.my_id:
+                continue
+            if claim.wants and claim.abstains_seconds is None:
+                return report.member
+            if self._is_condor_primary(report):
+                return report.member
+        return None
+
+    def _is_condor_primary(self, report: Report) -> bool:
+        """A real primary that sends its id will start without asking: stop before it does (hard case 7)."""
+        return (
+            self.peers[report.member].is_ours is False
+            and report.claim.state is State.ELECTION
+            and self.settings.use_primary
+            and self.settings.members[0] == report.member
+        )
+
+    def _successors(self) -> list[Member]:
+        """Members that could lead in our place at once, best first; held ones last."""
+        found = [
+            (self.hold is None or self.hold.member != p.member, p.message.rank_id, p.member)
+            for p in self.peers.values()
+            if p.message
+            and p.is_ours
+            and p.is_alive(self._now)
+            and p.message.rank_id >= 0
+            and p.message.abstains_seconds is None
+        ]
+        return [member for _, _, member in sorted(found, reverse=True)]
+
+    def _best_successor(self) -> Member | None:
+        return next(iter(self._successors()), None)
+
+    def _is_unheard(self) -> bool:
+        """Whether all that we hear have not heard us for a while, though they hear each other (P8)."""
+        t = self.settings.timeout_seconds
+        hearing = [
+            p
+            for p in self.peers.values()
+            if p.is_ours and p.is_alive(self._now) and p.message and p.message.up_seconds > t
+        ]
+        names = {p.member for p in hearing}
+        unheard = bool(hearing) and self._now - self.started_at > t
+        for peer in hearing:
+            seen = {s.member for s in peer.message.sightings} if peer.message else set()
+            if self.settings.me in seen or (len(names) > 1 and not seen & names):
+                unheard = False
+        if not unheard:
+            self.unheard_since = None
+            return False
+        if self.unheard_since is None:
+            self.unheard_since = self._now
+        return self._now >= self.unheard_since + t / 5
+
+    # --- changes of state -------------------------------------------------------------------------------------
+
+    def _become(self, target: State, reason: Reason) -> None:
+        assert reason in LEGAL[self.state, target], f"{self.state} to {target} for {reason} is not legal"
+        self._effects.append(Transition(self.state, target, reason, self._wanted.epoch))
+        self.state = target
+        self._is_dirty = True
+
+    def _become_passive(self, reason: Reason) -> None:
+        if self.state is State.LEADER:
+            self._handed_over_at = self._now
+            self._set_awaited_successor()
+            self.leadership_epoch, self.restart_at = 0, math.inf
+            self._leaderless = Reason.leader_resigned
+        self._become(State.PASSIVE, reason)
+        self.handing_over = None
+        self.leader = None
+        self._candidacy, self._claim, self._won = 0, 0, None
+        self._vouched_until = math.inf
+
+    def _set_awaited_successor(self) -> None:
+        if self.successor is None:
+            return
+        is_condor = self.successor in self.peers and self.peers[self.successor].is_ours is False
+        s = self.settings
+        wait = 1.5 * s.condor_interval_seconds if is_condor else s.timeout_seconds / 2
+        self._awaits_successor_until = self._now + wait
+
+    def _become_candidate(self, reason: Reason) -> None:
+        self._become(State.ELECTION, reason)
+        self._candidacy = self._sequence + 1
+        self._candidacy_at = self._now
+        self._claim, self._won, self.successor = 0, None, None
+
+    def _become_leader(self, reason: Reason) -> None:
+        self._become(State.LEADER, reason)
+        self.leader = self._last_leader = self.settings.me
+        self.leadership_epoch = self._claim
+        self.successor, self.handing_over, self.awaits = None, None, None
+        self._candidacy, self._won, self.unheard_since = 0, None, None
+        self._is_restarting = False
+        if self.hold is not None and (
+            reason is not Reason.handed_over or self.hold.member == self.settings.me
+        ):
+            self._direct(attrs.evolve(self._wanted.directive, hold=None))
+        self._effects.append(PublishEpoch(self.leadership_epoch))
+        self._vouch()
+        self._start_controllee()
+
+    def _hand_over(self, reason: Reason, successor: Member | None, timeout: float | None = None) -> None:
+        """Stop the controllee; when it is gone this node becomes passive and the successor may start."""
+        seconds = self.settings.stop_timeout_seconds if timeout is None else timeout
+        if self.handing_over is None or reason is Reason.shutdown:
+            self.handing_over, self.successor = reason, successor
+        self._is_restarting = False
+        self._is_dirty = True
+        if self.run is not Run.STOPPED:
+            self._stop_controllee(seconds)
+
+    def _start_controllee(self) -> None:
+        self.restart_at = math.inf
+        self._set_run(Run.STARTING)
+        self._effects.append(StartControllee(self.leadership_epoch))
+
+    def _stop_controllee(self, seconds: float) -> None:
+        self._set_run(Run.STOPPING)
+        self._effects.append(StopControllee(seconds))
+
+    def _set_run(self, run: Run) -> None:
+        self._is_dirty |= Run.RUNNING in {self.run, run}
+        self.run, self.run_since = run, self._now
+
+    def _finish(self) -> None:
+        self._speak()
+        self._is_finished = True
+        self._effects.append(Finished())
+
+    # --- speaking ---------------------------------------------------------------------------------------------
+
+    def _speak(self) -> None:
+        """Send what is due: to all of ours each T/4 or on news, to real peers at HTCondor's pace."""
+        is_due = self._is_dirty or self._now >= self._next_beat
+        if is_due:
+            self._next_beat = self._now + self.settings.heartbeat_seconds
+        if is_due and self.state is State.LEADER:
+            self._vouch()
+        kind = self._condor_kind()
+        is_condor_due = kind is not None and (self._is_dirty or self._now >= self._next_condor_beat)
+        if is_condor_due:
+            self._next_condor_beat = self._now + self.settings.condor_interval_seconds / 2
+        message: Message | None = None
+        for member, peer in self.peers.items():
+            chosen = None
+            if peer.is_ours and (is_due or member in self._replies):
+                chosen = Kind.HEARTBEAT
+            elif peer.is_ours is False and kind is not None and (is_condor_due or member in self._replies):
+                chosen = kind
+            if chosen is not None:
+                message = message or self._message()
+                self._effects.append(Send(member, message, chosen))
+        self._is_dirty = False
+        self._replies.clear()
+
+    def _vouch(self) -> None:
+        self._vouched_until = self._now + self.settings.lease_seconds
+        self._effects.append(RenewLease(self._vouched_until))
+
+    def _condor_kind(self) -> Kind | None:
+        """What a real condor_had is told: only candidates and leaders speak, and a primary that waits for it."""
+        if self.state is State.LEADER or self._is_announcing():
+            return Kind.ALIVE
+        return Kind.SEND_ID if self.state is State.ELECTION else None
+
+    def _is_announcing(self) -> bool:
+        best = self._best_leader()
+        return self._wants() and best is not None and self.peers[best.member].is_ours is False
+
+    def _wants(self) -> bool:
+        """Whether this node asks for leadership as the returning primary (P6)."""
+        best = self._best_leader()
+        return (
+            self.state is State.PASSIVE
+            and self.settings.is_primary
+            and best is not None
+            and not best.is_denied
+            and self.abstains_seconds is None
+            and self._is_able()
+            and not self.is_paused
+            and (self.hold is None or self.hold.member != self.settings.me)
+        )
+
+    def _message(self) -> Message:
+        s = self.settings
+        self._sequence += 1
+        names_successor = self.state is State.LEADER or self._now < self._handed_over_at + s.timeout_seconds
+        is_awaiting = self.awaits is not None and self._now < self._awaits_until
+        return Message(
+            sender=s.me,
+            rank_id=s.my_id,
+            controllee=s.controllee,
+            state=self.state,
+            members=s.members,
+            instance=self._instance,
+            sequence=self._sequence,
+            validity_seconds=s.timeout_seconds,
+            up_seconds=self._now - self.started_at,
+            epoch=self.record.epoch,
+            is_primary=s.is_primary,
+            follows=self.leader,
+            is_active=self.run is Run.RUNNING,
+            sightings=tuple(self._sighting(p) for p in self.peers.values() if p.is_alive(self._now)),
+            candidacy=self._candidacy,
+            wants=self._wants(),
+            successor=self.successor if names_successor else None,
+            abstains_seconds=self.abstains_seconds,
+            awaits=self.awaits if is_awaiting else None,
+            directive=self._spoken_directive(),
+            shared_hash=s.shared_hash,
+            version=s.version,
+        )
+
+    def _spoken_directive(self) -> Directive:
+        """The directive on disk, its pause's remaining time counted from now."""
+        directive = self.record.directive
+        if directive.pause is None or directive.pause.seconds_left is None:
+            return directive
+        left = max(0.0, self.pause_ends_at - self._now)
+        return attrs.evolve(directive, pause=attrs.evolve(directive.pause, seconds_left=left))
+
+    def _sighting(self, peer: Peer) -> Sighting:
+        message = peer.message
+        assert message is not None
+        return Sighting(
+            member=peer.member,
+            age_seconds=self._now - peer.heard_at,
+            remaining_seconds=peer.expires_at - self._now,
+            state=message.state,
+            epoch=message.epoch,
+            rank_id=message.rank_id,
+            candidacy=message.candidacy,
+            wants=message.wants,
+            abstains_seconds=message.abstains_seconds,
+            successor=message.successor,
+        )
+
+    def _note(self, name: str, **fields: str | float | None) -> None:
+        self._effects.append(Note(name, tuple(fields.items())))
+
+    # --- time -------------------------------------------------------------------------------------------------
+
+    def _deadlines(self) -> list[float]:
+        t = self.settings.timeout_seconds
+        found = [
+            self._next_beat,
+            *(p.expires_at for p in self.peers.values()),
+            *(r.expires_at for r in self.leaders.values()),
+        ]
+        if self._condor_kind() is not None:
+            found.append(self._next_condor_beat)
+        if self.state is State.PRE:
+            found.append(self._pre_ends_at())
+        if self.state in {State.PASSIVE, State.ELECTION}:
+            found += [
+                self._not_before,
+                self._awaits_successor_until,
+                self._awaits_until,
+                self._candidacy_at + t / 4,
+            ]
+            found += [p.heard_at + t / 2 for p in self.peers.values()]
+        if self.state is State.LEADER:
+            found.append(self.restart_at)
+            if self.unheard_since is not None:
+                found.append(self.unheard_since + t / 5)
+        if self.abstains_since is not None:
+            found.append(self.abstains_until)
+        if self._disk_failed_at is not None:
+            found.append(self._disk_failed_at + DISK_RETRY_SECONDS)
+        if self._wanted.directive.pause is not None:
+            found.append(self.pause_ends_at)
+        return [*found, math.inf]
+
+
+def _leader_key(standing: Standing) -> tuple[bool, int, Member]:
+    return (standing.is_fit, standing.rank_id, standing.member)
+
+
+def _pause_end(directive: Directive, now: float) -> float:
+    if directive.pause is None:
+        return -math.inf
+    if directive.pause.seconds_left is None:
+        return math.inf
+    return now + directive.pause.seconds_left

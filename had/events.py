@@ -1,0 +1,431 @@
+"""The values that go into and come out of the election machine.
+
+`Election.handle(event, now)` takes one *event* and returns *effects*; both are frozen values with no behaviour, so
+that the daemon, the simulator and the scenario files can make, print and compare them. Times inside events and
+effects are seconds on the machine's one clock (CLOCK_BOOTTIME in the daemon, virtual time in the simulator) unless
+a name says otherwise. A member of the pool is named by its resolved address text, `ip:port`.
+
+Events (what happened): `Heard`, `Linked`, `Refused`, `Denied`, `Persisted`, `PersistFailed`, `ControlleeStarted`,
+`ControlleeExited`, `Reconfigured`, `StopRequested`, `SwitchoverRequested`, `PauseRequested`, `ResumeRequested`,
+`Tick`.
+
+Effects (what to do, never blocking): `Send`, `Persist`, `StartControllee`, `StopControllee`, `RenewLease`,
+`PublishEpoch`, `Answer`, `Finished`; and the two that only observers read: `Transition` and `Note`.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TypeAlias
+
+import attrs
+
+from had.transitions import Reason, State
+
+Member: TypeAlias = str
+"""A member's identity: its numeric address, `127.0.0.1:9620` or `[::1]:9620`."""
+
+EPOCH_STRIDE = 128
+"""An epoch is `counter * EPOCH_STRIDE + id`, so two members can never make the same one (hard case 2)."""
+
+
+class Kind(enum.Enum):
+    """Which command carries a message."""
+
+    #: Our own heartbeat, on a connection that both sides marked as ours.
+    HEARTBEAT = "heartbeat"
+    #: HAD_ALIVE_CMD: a real condor_had takes its sender for the leader.
+    ALIVE = "alive"
+    #: HAD_SEND_ID_CMD: the sender takes part in an election.
+    SEND_ID = "send_id"
+
+
+@attrs.frozen
+class Pause:
+    """Automatic failover is switched off in the whole pool."""
+
+    by: str
+    reason: str
+    #: Unix time of the request, for people.
+    since: float
+    #: Unix time of its end, for people; None is until `resume`.
+    until: float | None = None
+    #: Seconds left when the message was sent or the record was read; None is until `resume`.
+    seconds_left: float | None = None
+
+
+@attrs.frozen
+class Hold:
+    """A switchover took leadership from this member, which therefore does not ask for it back."""
+
+    member: Member
+    by: str
+    reason: str
+    #: Unix time of the request, for people.
+    since: float
+
+
+@attrs.frozen
+class Directive:
+    """What an operator asked of the whole pool; the larger version replaces the smaller everywhere."""
+
+    #: (epoch, counter): ordered, unique enough, and monotone over switchovers and pauses.
+    version: tuple[int, int] = (0, 0)
+    pause: Pause | None = None
+    hold: Hold | None = None
+
+
+@attrs.frozen
+class Record:
+    """What a node keeps on disk: written and synced before the message that depends on it leaves."""
+
+    #: The largest epoch this node has heard of or made.
+    epoch: int = 0
+    directive: Directive = Directive()
+
+
+@attrs.frozen
+class Sighting:
+    """What the sender of a message knows at first hand about a third member."""
+
+    member: Member
+    #: Seconds since the sender heard it, measured when the message was made.
+    age_seconds: float
+    #: Seconds for which that hearing is still good, measured likewise.
+    remaining_seconds: float
+    state: State
+    epoch: int = 0
+    rank_id: int = -1
+    #: The candidacy that member announced, 0 for none: seeing one's own number here is the answer to it.
+    candidacy: int = 0
+    #: That member asks for leadership as the returning primary.
+    wants: bool = False
+    #: Seconds since that member began to abstain, None if it does not.
+    abstains_seconds: float | None = None
+    #: The successor that member named, if it is handing over or has just handed over.
+    successor: Member | None = None
+
+
+@attrs.frozen
+class Message:
+    """What members tell each other: one HAD ad. A real condor_had fills only the first block."""
+
+    sender: Member
+    #: HadSelfID: reversed index in the sender's own HAD_LIST, -1 for a witness.
+    rank_id: int
+    controllee: str
+    state: State
+    #: The sender's HAD_LIST, in order.
+    members: tuple[Member, ...] = ()
+    is_ours: bool = True
+
+    #: Counts the starts of the sender's daemon; with `sequence` it orders its messages.
+    instance: int = 0
+    sequence: int = 0
+    #: Seconds for which this message vouches for its sender; None is HTCondor's formula.
+    validity_seconds: float | None = None
+    #: Seconds since the sender's daemon started.
+    up_seconds: float = 0.0
+    epoch: int = 0
+    #: HAD_USE_PRIMARY and first in the list.
+    is_primary: bool = False
+    #: The leader the sender follows (itself when it leads), None if it knows none.
+    follows: Member | None = None
+    #: True while the sender's controllee runs.
+    is_active: bool = False
+    sightings: tuple[Sighting, ...] = ()
+    candidacy: int = 0
+    wants: bool = False
+    #: While leading: the member to which leadership is being handed; after: to which it was handed.
+    successor: Member | None = None
+    #: Seconds since the sender began to abstain, None if it does not.
+    abstains_seconds: float | None = None
+    #: The crashed leader that is given time to come back (HAD_DAEMON_RESTART_WINDOW).
+    awaits: Member | None = None
+    directive: Directive = Directive()
+    #: 48-bit hash of the settings that must agree; 0 if unknown.
+    shared_hash: int = 0
+    version: str = ""
+    #: The sender's wall clock (Unix time), for the skew metric only.
+    wall_clock: float = 0.0
+
+
+# --- events ---------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Heard:
+    """A message arrived and was decoded; the machine decides whether to believe it."""
+
+    message: Message
+    kind: Kind = Kind.HEARTBEAT
+
+
+@attrs.frozen
+class Linked:
+    """Our connection to a member was made and negotiated, so we know what it is and can send to it."""
+
+    peer: Member
+    is_ours: bool
+
+
+@attrs.frozen
+class Refused:
+    """A member's machine answers, but nobody listens there: its daemon is gone."""
+
+    peer: Member
+
+
+@attrs.frozen
+class Denied:
+    """A member answers TCP, but we could not authenticate or are not authorised: alive, and deaf to us."""
+
+    peer: Member
+
+
+@attrs.frozen
+class Persisted:
+    """The record is on disk."""
+
+    record: Record
+
+
+@attrs.frozen
+class PersistFailed:
+    """The record could not be written (full or broken disk)."""
+
+    record: Record
+    error: str
+
+
+@attrs.frozen
+class ControlleeStarted:
+    """The controllee runs."""
+
+    pid: int
+
+
+@attrs.frozen
+class ControlleeExited:
+    """The controllee is gone, with every process it started."""
+
+    #: `requested`, `exited`, `signalled`, `killed` or `start_failed` (design: metrics).
+    reason: str
+    detail: str = ""
+
+
+@attrs.frozen
+class Reconfigured:
+    """A new configuration is in force."""
+
+    settings: ElectionSettings
+    #: The controllee's own settings changed: it is restarted, and an abstention ends.
+    is_hard: bool = False
+
+
+@attrs.frozen
+class StopRequested:
+    """SIGTERM (graceful) or SIGQUIT (fast): hand over, then finish."""
+
+    is_fast: bool = False
+
+
+@attrs.frozen
+class SwitchoverRequested:
+    """An operator moves leadership, to a named member or to the best other one."""
+
+    request: int
+    to: Member | None
+    by: str
+    reason: str
+    #: Unix time, for people.
+    since: float
+
+
+@attrs.frozen
+class PauseRequested:
+    """An operator switches automatic failover off."""
+
+    request: int
+    pause: Pause
+
+
+@attrs.frozen
+class ResumeRequested:
+    """An operator switches automatic failover on again, and ends a hold."""
+
+    request: int
+
+
+@attrs.frozen
+class Tick:
+    """The deadline passed."""
+
+
+Event: TypeAlias = (
+    Heard
+    | Linked
+    | Refused
+    | Denied
+    | Persisted
+    | PersistFailed
+    | ControlleeStarted
+    | ControlleeExited
+    | Reconfigured
+    | StopRequested
+    | SwitchoverRequested
+    | PauseRequested
+    | ResumeRequested
+    | Tick
+)
+
+
+# --- effects --------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Send:
+    """Send a message to one member, now, over the open connection or a new one; losing it is allowed."""
+
+    to: Member
+    message: Message
+    kind: Kind
+
+
+@attrs.frozen
+class Persist:
+    """Write the record and sync it, then answer with `Persisted` or `PersistFailed`; in order."""
+
+    record: Record
+
+
+@attrs.frozen
+class StartControllee:
+    """Start the controllee with this fencing token; answer `ControlleeStarted` or `ControlleeExited`."""
+
+    epoch: int
+
+
+@attrs.frozen
+class StopControllee:
+    """Stop the controllee: SIGTERM, and SIGKILL after the time-out; answer `ControlleeExited`."""
+
+    timeout_seconds: float
+
+
+@attrs.frozen
+class RenewLease:
+    """The guard may let the controllee live until then, and not a moment longer."""
+
+    until: float
+
+
+@attrs.frozen
+class PublishEpoch:
+    """The epoch in HAD_EPOCH_FILE is this one from now on."""
+
+    epoch: int
+
+
+@attrs.frozen
+class Answer:
+    """The reply to an operator's request."""
+
+    request: int
+    is_accepted: bool
+    text: str
+
+
+@attrs.frozen
+class Finished:
+    """Nothing is left to do: the daemon may exit."""
+
+
+@attrs.frozen
+class Transition:
+    """The state changed; for log, metrics, history and HAD_ON_CHANGE."""
+
+    source: State
+    target: State
+    reason: Reason
+    epoch: int
+
+
+@attrs.frozen
+class Note:
+    """Something worth a log line or a counter happened without a change of state."""
+
+    name: str
+    fields: tuple[tuple[str, str | int | float | bool | None], ...] = ()
+
+
+Effect: TypeAlias = (
+    Send
+    | Persist
+    | StartControllee
+    | StopControllee
+    | RenewLease
+    | PublishEpoch
+    | Answer
+    | Finished
+    | Transition
+    | Note
+)
+
+
+@attrs.frozen
+class ElectionSettings:
+    """What the election needs to know of the configuration; times in seconds."""
+
+    me: Member
+    #: HAD_LIST: the candidates, best first.
+    members: tuple[Member, ...]
+    controllee: str = "negotiator"
+    #: HAD_CONNECTION_TIMEOUT, called T below.
+    timeout_seconds: float = 5.0
+    use_primary: bool = False
+    #: HAD_WITNESS_LIST: members that hear and report and never lead.
+    witnesses: tuple[Member, ...] = ()
+    clock_drift: float = 0.01
+    stop_timeout_seconds: float = 10.0
+    restart_window_seconds: float = 0.0
+    backoff_constant_seconds: float = 9.0
+    backoff_factor: float = 2.0
+    backoff_ceiling_seconds: float = 3600.0
+    recover_seconds: float = 300.0
+    shared_hash: int = 0
+    version: str = ""
+    labels: tuple[tuple[Member, str], ...] = ()
+    """How the configuration spells each member, for people."""
+
+    @property
+    def my_id(self) -> int:
+        """The reversed index in HAD_LIST: the first entry has the highest; a witness has -1."""
+        if self.me not in self.members:
+            return -1
+        return len(self.members) - 1 - self.members.index(self.me)
+
+    @property
+    def is_primary(self) -> bool:
+        """HAD_USE_PRIMARY, and this is the first entry."""
+        return self.use_primary and self.members[:1] == (self.me,)
+
+    @property
+    def others(self) -> tuple[Member, ...]:
+        """Every other member, witnesses last."""
+        return tuple(m for m in (*self.members, *self.witnesses) if m != self.me)
+
+    @property
+    def heartbeat_seconds(self) -> float:
+        """Between two heartbeats to our own peers: three may be lost before the fourth is missed."""
+        return self.timeout_seconds / 4
+
+    @property
+    def condor_interval_seconds(self) -> float:
+        """HTCondor's hadInterval, 2 * (2 * T * N + 1) (StateMachine.cpp), to which a real peer is held."""
+        return 2 * (2 * self.timeout_seconds * len(self.members) + 1)
+
+    @property
+    def lease_seconds(self) -> float:
+        """How long a heartbeat lets our own controllee live: less than T on anybody's clock."""
+        return self.timeout_seconds * (1 - 2 * self.clock_drift)

@@ -1,0 +1,131 @@
+"""What a node knows of each other member: the last message, how long it is good, and how its machine answers.
+
+`Peer` is the only mutable record beside the election machine itself, which alone writes it. The functions below it
+are pure readings: who is alive, and which leaders exist, heard directly or through one other member (hard case 3:
+hearsay of hearsay counts for nothing, and hearsay dies when the hearing it reports would have died).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+
+import attrs
+
+from had.events import Member, Message, Sighting
+from had.ranking import Standing, standing_of
+from had.transitions import State
+
+
+@attrs.define
+class Peer:
+    """One other member; times are on this node's clock, minus infinity for never."""
+
+    member: Member
+    message: Message | None = None
+    heard_at: float = -math.inf
+    #: The last message is good until then.
+    expires_at: float = -math.inf
+    refused_at: float = -math.inf
+    denied_at: float = -math.inf
+    #: What our own connection found there: our daemon, HTCondor's, or unknown.
+    is_ours: bool | None = None
+    #: The largest epoch with which this member said that it does not lead.
+    resigned_epoch: int = 0
+    #: Sightings in the last message that may change what we do, picked out once on arrival.
+    notable: tuple[Sighting, ...] = ()
+    #: The hearing after which its silence was noted, so that it is noted once.
+    noted_silent_at: float = -math.inf
+    #: The epoch of its leadership that was noted as a conflict with ours.
+    noted_conflict_epoch: int = 0
+
+    def take(self, message: Message, now: float, validity_seconds: float) -> None:
+        """Believe a message."""
+        self.message = message
+        self.heard_at = now
+        self.expires_at = now + validity_seconds
+        self.notable = tuple(
+            s
+            for s in message.sightings
+            if s.state is State.LEADER or s.wants or s.successor is not None or s.candidacy
+        )
+        if message.state is not State.LEADER:
+            self.resigned_epoch = max(self.resigned_epoch, message.epoch)
+
+    def is_alive(self, now: float) -> bool:
+        """Whether its last message is still good and nothing since then proved it gone."""
+        return now < self.expires_at and self.refused_at < self.heard_at
+
+    def is_denied(self, now: float, timeout_seconds: float) -> bool:
+        """Whether it answers us, but does not let us in."""
+        return self.denied_at > self.heard_at and now < self.denied_at + timeout_seconds
+
+    def sees(self, member: Member) -> Sighting | None:
+        """What its last message says of a member, None if it does not hear it."""
+        if self.message is None:
+            return None
+        return next((s for s in self.message.sightings if s.member == member), None)
+
+
+@attrs.frozen
+class Report:
+    """What one member says of another: first hand if `via` is None, else seen by `via`."""
+
+    member: Member
+    claim: Message | Sighting
+    #: When the member was heard, by us or by `via`.
+    heard_at: float
+    expires_at: float
+    via: Member | None = None
+    #: It is taken to lead only because it answers TCP and denies us (hard case 5).
+    is_denied: bool = False
+
+    def standing(self, now: float) -> Standing:
+        """Where the member stands."""
+        reported = self.heard_at if self.via is None else self.heard_at + _age(self.claim)
+        return standing_of(self.claim, now - reported)
+
+
+def _age(claim: Message | Sighting) -> float:
+    return claim.age_seconds if isinstance(claim, Sighting) else 0.0
+
+
+def _from_sightings(
+    peers: Mapping[Member, Peer], peer: Peer, sightings: Iterable[Sighting], now: float
+) -> Iterator[Report]:
+    """Yield what `peer` reports of members that it heard later than we did."""
+    for sighting in sightings:
+        subject = peers.get(sighting.member)
+        heard_at = peer.heard_at - sighting.age_seconds
+        expires_at = peer.heard_at + sighting.remaining_seconds
+        if subject is None or now >= expires_at or heard_at <= max(subject.heard_at, subject.refused_at):
+            continue
+        if sighting.state is State.LEADER and 0 < sighting.epoch <= subject.resigned_epoch:
+            continue  # an old report, overtaken by the member's own words
+        yield Report(sighting.member, sighting, heard_at, expires_at, via=peer.member)
+
+
+def reports(peers: Mapping[Member, Peer], now: float, *, notable_only: bool) -> Iterator[Report]:
+    """Yield first-hand and second-hand knowledge of every member; `notable_only` skips dull sightings.
+
+    A member's report outlives the member: what it heard was true, and dies on its own date.
+    """
+    for peer in peers.values():
+        if peer.message is None:
+            continue
+        if peer.is_alive(now):
+            yield Report(peer.member, peer.message, peer.heard_at, peer.expires_at)
+        sightings = peer.notable if notable_only else peer.message.sightings
+        yield from _from_sightings(peers, peer, sightings, now)
+
+
+def live_leaders(peers: Mapping[Member, Peer], now: float) -> dict[Member, Report]:
+    """Return the leaders that exist as far as we can know, each by the latest report of it."""
+    leaders: dict[Member, Report] = {}
+    for report in reports(peers, now, notable_only=True):
+        if report.claim.state is not State.LEADER:
+            continue
+        known = leaders.get(report.member)
+        if known is None or report.heard_at > known.heard_at:
+            leaders[report.member] = report
+    return leaders
