@@ -82,10 +82,11 @@ class ClassAd(Mapping[str, Value]):
         ad._values = {}
         for line in lines:
             name, equals, text = line.partition("=")
-            name, text = name.strip(), text.strip()
-            if not equals or not name or not text:
+            name = name.strip()
+            if not equals or not name or not text.strip():
                 raise ProtocolError(f"a line of a ClassAd is 'Name = value' (got {line[:80]!r})")
-            ad._put(name, text)
+            # Only the blank that belongs to the sign goes: the text itself may begin with one, as in ` -a`.
+            ad._put(name, text.removeprefix(" "))
         if is_restricted:
             ad._check_restricted()
         return ad
