@@ -35,8 +35,8 @@ import math
 
 import attrs
 
+from had import pool
 from had.events import (
-    EPOCH_STRIDE,
     Answer,
     ControlleeExited,
     ControlleeStarted,
@@ -54,7 +54,6 @@ from had.events import (
     Message,
     Note,
     PauseRequested,
-    Persist,
     Persisted,
     PersistFailed,
     PublishEpoch,
@@ -64,34 +63,24 @@ from had.events import (
     RenewLease,
     ResumeRequested,
     Send,
-    Sighting,
     StartControllee,
     StopControllee,
     StopRequested,
     SwitchoverRequested,
     Transition,
 )
-from had.peers import Peer, Report, live_leaders, reports
-from had.ranking import Standing, backoff_seconds, outranks, standing
+from had.fitness import Fitness
+from had.ledger import DISK_RETRY_SECONDS, MAXIMUM_EPOCH, Ledger, owner
+from had.peers import Peer, Report, live_leaders
+from had.ranking import Standing, outranks, standing
+from had.speech import pause_end, sighting_of, spoken
 from had.transitions import LEGAL, Reason, State
 
 GUARD_SECONDS = 0.25
 """Nobody starts sooner than this after a leader's daemon was found gone: its guard needs up to 0.2 s (P4)."""
 
-MAXIMUM_EPOCH_JUMP = 2**20 * EPOCH_STRIDE
+MAXIMUM_EPOCH_JUMP = 2**20 * 128
 """A heard epoch further ahead than this is a broken peer's, not the pool's (hard case 2)."""
-
-MAXIMUM_EPOCH = 2**31 - 1
-"""Epochs are replication's gids, which HTCondor keeps in a signed 32-bit integer."""
-
-QUICK_DEATHS = 2
-"""So many deaths in a row, each within the recover time, make a leader abstain (P5)."""
-
-DISK_RETRY_SECONDS = 1.0
-"""How long to wait before writing again after the disk refused."""
-
-FORGET_SEQUENCE_TIMEOUTS = 10
-"""A member silent for this many T may start its count of messages anew (its HAD_DIR was lost)."""
 
 
 class Run(enum.Enum):
@@ -115,7 +104,7 @@ class Election:
 
     def __init__(self, settings: ElectionSettings, record: Record, instance: int, now: float) -> None:
         self.settings = settings
-        self.record = record
+        self.ledger = Ledger(record, record, self._emit)
         self.peers: dict[Member, Peer] = {m: Peer(m) for m in settings.others}
         self.state = State.WITNESS if settings.me in settings.witnesses else State.PRE
         self.leader: Member | None = None
@@ -127,21 +116,14 @@ class Election:
         self.leadership_epoch = 0
         self.handing_over: Reason | None = None
         self.successor: Member | None = None
-        self.quick_deaths = 0
-        self.restart_at = math.inf
-        self.abstains_since: float | None = None
-        self.abstains_until = -math.inf
-        self.abstentions = 0
+        self.fitness = Fitness()
         self.unheard_since: float | None = None
         self.is_stopping = False
-        self.pause_ends_at = _pause_end(record.directive, now)
+        self.pause_ends_at = pause_end(record.directive, now)
         self.awaits: Member | None = None
         self._awaits_until = -math.inf
         self._instance = instance
         self._sequence = 0
-        self._wanted = record
-        self._disk_failed_at: float | None = None
-        self._claim = 0
         self._won: Reason | None = None
         self._candidacy = 0
         self._candidacy_at = now
@@ -165,17 +147,22 @@ class Election:
     @property
     def epoch(self) -> int:
         """The largest epoch this node knows of and has on disk."""
-        return self.record.epoch
+        return self.ledger.record.epoch
+
+    @property
+    def record(self) -> Record:
+        """What this node has on disk."""
+        return self.ledger.record
 
     @property
     def is_paused(self) -> bool:
         """Whether automatic failover is switched off."""
-        return self._wanted.directive.pause is not None and self._now < self.pause_ends_at
+        return self.ledger.wanted.directive.pause is not None and self._now < self.pause_ends_at
 
     @property
     def hold(self) -> Hold | None:
         """The switchover's hold, if one is in force."""
-        return self._wanted.directive.hold
+        return self.ledger.wanted.directive.hold
 
     @property
     def deadline(self) -> float | None:
@@ -210,8 +197,8 @@ class Election:
             case Denied(peer):
                 self._denied(peer)
             case Persisted(record):
-                self.record, self._disk_failed_at = record, None
-                self._is_dirty |= record.directive.version != (0, 0) and record == self._wanted
+                self.ledger.persisted(record)
+                self._is_dirty |= record.directive.version != (0, 0) and record == self.ledger.wanted
             case PersistFailed(_, error):
                 self._persist_failed(error)
             case ControlleeStarted():
@@ -225,19 +212,19 @@ class Election:
             case SwitchoverRequested():
                 self._switchover(event)
             case PauseRequested(request, pause):
-                self._direct(attrs.evolve(self._wanted.directive, pause=pause))
+                self._direct(attrs.evolve(self.ledger.wanted.directive, pause=pause))
                 self._answer(request, "automatic failover is paused in the whole pool")
             case ResumeRequested(request):
-                self._direct(attrs.evolve(self._wanted.directive, pause=None, hold=None))
+                self._direct(attrs.evolve(self.ledger.wanted.directive, pause=None, hold=None))
                 self._answer(request, "automatic failover is on")
 
     def _heard(self, event: Heard) -> None:
         message = event.message
-        rejection = self._rejection(message)
+        rejection = pool.rejection(message, self.peers, self.settings, self._now)
         if rejection is not None:
             self._note("message_rejected", peer=message.sender, reason=rejection)
             return
-        if message.epoch - self._wanted.epoch > MAXIMUM_EPOCH_JUMP or message.epoch > MAXIMUM_EPOCH:
+        if message.epoch - self.ledger.wanted.epoch > MAXIMUM_EPOCH_JUMP or message.epoch > MAXIMUM_EPOCH:
             self._note("message_rejected", peer=message.sender, reason="epoch_jump", epoch=message.epoch)
             message = attrs.evolve(message, epoch=0)
         peer = self.peers[message.sender]
@@ -246,37 +233,12 @@ class Election:
         asks = message.candidacy and (peer.message is None or peer.message.candidacy != message.candidacy)
         if asks or (event.kind is Kind.SEND_ID and self.state is State.LEADER):
             self._replies.add(message.sender)
-        peer.take(message, self._now, self._validity(message))
+        peer.take(message, self._now, pool.validity_seconds(message, self.settings))
         peer.is_ours = message.is_ours
-        if message.directive.version > self._wanted.directive.version:
+        if message.directive.version > self.ledger.wanted.directive.version:
             self._adopt(message.directive)
-        if message.epoch > self._wanted.epoch:
-            self._keep(attrs.evolve(self._wanted, epoch=message.epoch))
-
-    def _rejection(self, message: Message) -> str | None:
-        """Return why a message is not believed, None if it is."""
-        if message.sender == self.settings.me:
-            return "own_identity"
-        if message.sender not in self.peers:
-            return "not_a_member"
-        if message.controllee.casefold() != self.settings.controllee.casefold():
-            return "controllee_mismatch"
-        peer = self.peers[message.sender]
-        last = peer.message
-        if last is None or not (last.is_ours and message.is_ours):
-            return None
-        is_newer = (message.instance, message.sequence) > (last.instance, last.sequence)
-        silent = self._now - peer.heard_at
-        if is_newer or silent > FORGET_SEQUENCE_TIMEOUTS * self.settings.timeout_seconds:
-            return None
-        return "replayed"
-
-    def _validity(self, message: Message) -> float:
-        """How long a message is good: its own word, never more than HTCondor's formula (hard case 7)."""
-        formula = self.settings.condor_interval_seconds
-        if message.validity_seconds is None:
-            return formula
-        return min(max(message.validity_seconds, 0.0), formula)
+        if message.epoch > self.ledger.wanted.epoch:
+            self.ledger.keep(attrs.evolve(self.ledger.wanted, epoch=message.epoch))
 
     def _linked(self, member: Member, is_ours: bool) -> None:
         if member not in self.peers:
@@ -303,9 +265,7 @@ class Election:
 
     def _persist_failed(self, error: str) -> None:
         self._note("record_not_written", error=error)
-        self._disk_failed_at = self._now
-        self._wanted = attrs.evolve(self.record, epoch=max(self.record.epoch, self._heard_epoch()))
-        self._claim = 0
+        self.ledger.refused(self._now, pool.heard_epoch(self.peers))
         if self.state is State.ELECTION:
             self._become_passive(Reason.cannot_persist)
 
@@ -320,31 +280,16 @@ class Election:
         was_asked = self.handing_over is not None or self._is_restarting
         self._set_run(Run.STOPPED)
         if was_asked:
-            self.restart_at = self._now if self._is_restarting else math.inf
+            self.fitness.restart_at = self._now if self._is_restarting else math.inf
             self._is_restarting = False
             return
-        if ran_for >= self.settings.recover_seconds:
-            self.quick_deaths = self.abstentions = 0
-        self.quick_deaths += 1
-        self._note("controllee_died", reason=reason, ran_seconds=round(ran_for, 3), deaths=self.quick_deaths)
-        if self.quick_deaths < QUICK_DEATHS:
-            self.restart_at = self._now
-            return
-        self.restart_at = self._now + self._backoff(self.quick_deaths)
-        if not self.is_paused:
-            self._abstain()
-
-    def _abstain(self) -> None:
-        seconds = self._backoff(self.abstentions)
-        self.abstentions += 1
-        self.abstains_since = self._now
-        self.abstains_until = self._now + seconds
-        self._is_dirty = True
-        self._note("abstaining", seconds=round(seconds, 3), abstentions=self.abstentions)
-
-    def _backoff(self, tries: int) -> float:
-        s = self.settings
-        return backoff_seconds(tries, s.backoff_constant_seconds, s.backoff_factor, s.backoff_ceiling_seconds)
+        should_abstain = self.fitness.died(ran_for, self._now, self.settings)
+        deaths = self.fitness.quick_deaths
+        self._note("controllee_died", reason=reason, ran_seconds=round(ran_for, 3), deaths=deaths)
+        if should_abstain and not self.is_paused:
+            seconds = self.fitness.abstain(self._now, self.settings)
+            self._is_dirty = True
+            self._note("abstaining", seconds=round(seconds, 3), abstentions=self.fitness.abstentions)
 
     def _reconfigured(self, settings: ElectionSettings, *, is_hard: bool) -> None:
         assert settings.me == self.settings.me, "a node's own address does not change while it runs"
@@ -353,12 +298,10 @@ class Election:
         self._is_dirty = True
         if not is_hard:
             return
-        self.abstains_since, self.abstentions, self.quick_deaths = None, 0, 0
+        self.fitness.forgive(self._now)
         if self.run in {Run.STARTING, Run.RUNNING} and self.handing_over is None:
             self._is_restarting = True
             self._stop_controllee(settings.stop_timeout_seconds)
-        elif self.restart_at < math.inf:
-            self.restart_at = self._now
 
     def _stop_requested(self, *, is_fast: bool) -> None:
         self.is_stopping = True
@@ -374,7 +317,7 @@ class Election:
         if objection is None and target is None:
             objection = "no other member can lead now"
         if objection is not None:
-            self._effects.append(Answer(event.request, is_accepted=False, text=objection))
+            self._emit(Answer(event.request, is_accepted=False, text=objection))
             return
         assert target is not None
         hold = self.hold
@@ -383,7 +326,7 @@ class Election:
         elif hold is not None and hold.member == target:
             hold = None
         if hold != self.hold:
-            self._direct(attrs.evolve(self._wanted.directive, hold=hold))
+            self._direct(attrs.evolve(self.ledger.wanted.directive, hold=hold))
         self._answer(event.request, f"handing over to {target}")
         self._hand_over(Reason.switchover, target)
 
@@ -394,51 +337,24 @@ class Election:
             return f"this node is already handing over to {self.successor or 'nobody'}"
         if self.is_paused:
             return "automatic failover is paused; resume it first"
-        if event.to == self.settings.me:
-            return f"{event.to} leads already"
-        if event.to is not None and event.to not in self._successors():
-            return f"{event.to} cannot lead now: it is not heard, abstains, or is no member of ours"
+        if event.to is not None and event.to not in pool.successors(self.peers, self._now, self.hold):
+            return f"{event.to} cannot take over: it leads already, is not heard, abstains, or is not ours"
         return None
 
     def _answer(self, request: int, text: str) -> None:
-        self._effects.append(Answer(request, is_accepted=True, text=text))
+        self._emit(Answer(request, is_accepted=True, text=text))
 
     # --- what is kept on disk ---------------------------------------------------------------------------------
 
-    def _keep(self, record: Record) -> None:
-        """Have a record written; it counts when `Persisted` comes back."""
-        if record != self._wanted:
-            self._wanted = record
-            self._effects.append(Persist(record))
-
     def _direct(self, directive: Directive) -> None:
         """Put an operator's directive in force here and let it spread."""
-        version = (self._wanted.epoch, self._wanted.directive.version[1] + 1)
+        version = (self.ledger.wanted.epoch, self.ledger.wanted.directive.version[1] + 1)
         self._adopt(attrs.evolve(directive, version=version))
 
     def _adopt(self, directive: Directive) -> None:
-        self.pause_ends_at = _pause_end(directive, self._now)
+        self.pause_ends_at = pause_end(directive, self._now)
         self._note("directive", paused=directive.pause is not None, held=directive.hold is not None)
-        self._keep(attrs.evolve(self._wanted, directive=directive))
-
-    def _heard_epoch(self) -> int:
-        return max((p.message.epoch for p in self.peers.values() if p.message is not None), default=0)
-
-    def _make_claim(self) -> None:
-        """Have an epoch of our own written that is above every one we know."""
-        if self._claim != 0 and self._claim == self._wanted.epoch:
-            return
-        counter = self._wanted.epoch // EPOCH_STRIDE + 1
-        claim = counter * EPOCH_STRIDE + self.settings.my_id
-        if claim > MAXIMUM_EPOCH:
-            self._note("epochs_exhausted", epoch=self._wanted.epoch)
-            return
-        self._claim = claim
-        self._keep(attrs.evolve(self._wanted, epoch=claim))
-
-    @property
-    def _has_claim(self) -> bool:
-        return self._claim != 0 and self.record.epoch == self._claim == self._wanted.epoch
+        self.ledger.keep(attrs.evolve(self.ledger.wanted, directive=directive))
 
     # --- what time and knowledge allow ------------------------------------------------------------------------
 
@@ -449,12 +365,10 @@ class Election:
             self._hand_over(Reason.lease_lapsed, None, 0.0)
 
     def _advance(self) -> None:
-        if self.abstains_since is not None and self._now >= self.abstains_until:
-            self._note("abstention_over", abstentions=self.abstentions)
-            self.abstains_since = None
-        if self._disk_failed_at is not None and self._now >= self._disk_failed_at + DISK_RETRY_SECONDS:
-            self._disk_failed_at = self._now
-            self._effects.append(Persist(self._wanted))
+        if self.fitness.is_abstention_over(self._now):
+            self._note("abstention_over", abstentions=self.fitness.abstentions)
+            self._is_dirty = True
+        self.ledger.retry(self._now)
         self._look_for_leaders()
         rules = {
             State.PRE: self._in_pre,
@@ -471,7 +385,7 @@ class Election:
     def _look_for_leaders(self) -> None:
         """Compare the leaders that exist now with those that existed at the last look."""
         before, self.leaders = self.leaders, live_leaders(self.peers, self._now)
-        denied = self._denied_leader()
+        denied = pool.denied_leader(self.peers, self._now, self.settings, self._last_leader, self.epoch)
         if denied is not None:
             self.leaders.setdefault(denied.member, denied)
         for member, report in before.items():
@@ -480,36 +394,11 @@ class Election:
         best = self._best_leader()
         if best is not None:
             self._last_leader = best.member
-        expired = [m for m, p in self.peers.items() if p.message and not p.is_alive(self._now)]
-        for member in expired:
-            if (
-                self.peers[member].expires_at <= self._now
-                and self.peers[member].refused_at < self.peers[member].heard_at
-            ):
-                self._note_silence(self.peers[member])
-
-    def _note_silence(self, peer: Peer) -> None:
-        if peer.noted_silent_at != peer.heard_at:
-            peer.noted_silent_at = peer.heard_at
-            self._note("peer_silent", peer=peer.member)
-
-    def _denied_leader(self) -> Report | None:
-        """The last leader we knew answers TCP but denies us: it is alive (hard case 5)."""
         for peer in self.peers.values():
-            if not peer.is_denied(self._now, self.settings.timeout_seconds) or peer.is_alive(self._now):
-                continue
-            led_last = peer.member in {self._last_leader, self._owner(self.record.epoch)}
-            nobody = not any(p.is_alive(self._now) for p in self.peers.values())
-            if (led_last or nobody) and peer.member in self.settings.members:
-                until = peer.denied_at + self.settings.timeout_seconds
-                claim = peer.message or Message(peer.member, -1, self.settings.controllee, State.LEADER)
-                return Report(peer.member, claim, peer.denied_at, until, is_denied=True)
-        return None
-
-    def _owner(self, epoch: int) -> Member | None:
-        """Whose leadership an epoch was, by our own list."""
-        index = len(self.settings.members) - 1 - epoch % EPOCH_STRIDE
-        return self.settings.members[index] if epoch > 0 and index >= 0 else None
+            is_silent = peer.expires_at <= self._now and peer.refused_at < peer.heard_at
+            if is_silent and peer.noted_silent_at != peer.heard_at:
+                peer.noted_silent_at = peer.heard_at
+                self._note("peer_silent", peer=peer.member)
 
     def _leader_vanished(self, report: Report) -> None:
         """Decide what the end of a leader means: silence, a crash, or an orderly step down."""
@@ -517,7 +406,7 @@ class Election:
         if self._now >= report.expires_at or peer is None:
             self._leaderless = Reason.leader_silent
             return
-        if self._has_resigned(peer, report):
+        if pool.has_resigned(self.peers, self._now, report):
             self._leaderless = Reason.leader_resigned
             return
         self._leaderless = Reason.leader_gone
@@ -525,17 +414,6 @@ class Election:
         if self.settings.restart_window_seconds > 0:
             self.awaits = report.member
             self._awaits_until = self._now + self.settings.restart_window_seconds
-
-    def _has_resigned(self, peer: Peer, report: Report) -> bool:
-        if peer.refused_at >= report.heard_at:
-            return False
-        if peer.message is not None and peer.heard_at >= report.heard_at:
-            led = report.claim.instance if isinstance(report.claim, Message) else peer.message.instance
-            return peer.message.instance == led
-        return any(
-            r.member == peer.member and r.claim.state is not State.LEADER
-            for r in reports(self.peers, self._now, notable_only=False)
-        )
 
     def _best_leader(self) -> Report | None:
         found = list(self.leaders.values())
@@ -590,63 +468,45 @@ class Election:
 
     def _take_over(self) -> bool:
         """Lead without an election if the last leader named this node its successor (P3, P6)."""
+        ledger = self.ledger
+        is_claimed = ledger.claim == ledger.wanted.epoch
         offers = [
             r
-            for r in reports(self.peers, self._now, notable_only=True)
-            if r.claim.successor == self.settings.me
-        ]
-        offers = [
-            r for r in offers if r.claim.epoch >= self._wanted.epoch or self._claim == self._wanted.epoch
+            for r in pool.offers(self.peers, self._now, self.settings.me)
+            if r.claim.epoch >= ledger.wanted.epoch or is_claimed
         ]
         if not offers or not self._is_able():
             return False
         self._make_claim()
         is_over = any(r.claim.state is not State.LEADER for r in offers)
-        if not is_over or self.leaders or not self._has_claim:
-            return False
-        self._become_leader(Reason.handed_over)
+        if is_over and not self.leaders and ledger.has_claim:
+            self._become_leader(Reason.handed_over)
         return True
 
     def _is_able(self) -> bool:
-        return self._disk_failed_at is None and not self.is_stopping and self.settings.my_id >= 0
+        return not (self.ledger.is_broken or self.is_stopping) and self.settings.my_id >= 0
+
+    def _make_claim(self) -> None:
+        if not self.ledger.make_claim(self.settings.my_id):
+            self._note("epochs_exhausted", epoch=self.ledger.wanted.epoch)
 
     def _may_elect(self) -> bool:
         """Whether anything but a leader keeps this node from being a candidate."""
-        if not self._is_able() or self._now < self._awaits_successor_until or self._is_successor_due():
+        s = self.settings
+        if not self._is_able() or self._now < self._awaits_successor_until:
             return False
-        if self.is_paused:
-            return self._owner(self.record.epoch) == self.settings.me
-        return True
-
-    def _is_successor_due(self) -> bool:
-        """Whether a leader that stepped down within T/2 named another member, which is given time to start."""
-        half = self.settings.timeout_seconds / 2
-        return any(
-            r.claim.successor not in {None, self.settings.me}
-            and r.claim.state is not State.LEADER
-            and r.claim.epoch >= self.record.epoch
-            and self._now < r.heard_at + half
-            and not self._is_gone(r.claim.successor)
-            for r in reports(self.peers, self._now, notable_only=True)
-        )
-
-    def _is_gone(self, member: Member | None) -> bool:
-        """Whether a member's machine said that its daemon is gone since we last heard it."""
-        peer = self.peers.get(member) if member is not None else None
-        return peer is not None and peer.refused_at > peer.heard_at
+        if pool.is_successor_due(self.peers, self._now, s.me, self.epoch, s.timeout_seconds / 2):
+            return False
+        return not self.is_paused or owner(self.epoch, s.members) == s.me
 
     def _is_best(self) -> bool:
         """Whether this node goes before every candidate it hears, or hears of."""
         if self.awaits is not None and self._now < self._awaits_until:
             return False
-        if self._is_awaited():
+        if pool.is_awaited(self.peers, self._now, self.settings.me):
             return True
         mine = self.standing()
-        return all(mine > r.standing(self._now) for r in self._candidates())
-
-    def _is_awaited(self) -> bool:
-        alive = (p.message for p in self.peers.values() if p.message and p.is_alive(self._now))
-        return any(m.awaits == self.settings.me for m in alive)
+        return all(mine > r.standing(self._now) for r in pool.candidates(self.peers, self._now))
 
     def standing(self) -> Standing:
         """Where this node stands."""
@@ -655,21 +515,10 @@ class Election:
     @property
     def abstains_seconds(self) -> float | None:
         """Seconds since this node began to abstain, 0 while its disk is broken, None if it is fit."""
-        if self._disk_failed_at is not None:
+        if self.ledger.is_broken:
             return 0.0
-        return None if self.abstains_since is None else self._now - self.abstains_since
-
-    def _candidates(self) -> list[Report]:
-        """Every other member that could lead; a real condor_had only while it says that it wants to."""
-        found = []
-        for report in reports(self.peers, self._now, notable_only=False):
-            claim = report.claim
-            if claim.rank_id < 0 or claim.state is State.WITNESS:
-                continue
-            is_ours = self.peers[report.member].is_ours is not False
-            if is_ours or claim.state in {State.ELECTION, State.LEADER}:
-                found.append(report)
-        return found
+        since = self.fitness.abstains_since
+        return None if since is None else self._now - since
 
     def _in_election(self) -> None:
         if self.leaders:
@@ -682,7 +531,7 @@ class Election:
             self._won = self._won or self._has_won()
             if self._won is not None and self._now >= self._not_before:
                 self._make_claim()
-                if self._has_claim:
+                if self.ledger.has_claim:
                     self._become_leader(self._won)
 
     def _has_won(self) -> Reason | None:
@@ -698,24 +547,25 @@ class Election:
         return sighting is not None and sighting.candidacy == self._candidacy
 
     def _in_leader(self) -> None:
+        if self.handing_over is None:
+            self._consider_handing_over()
         if self.handing_over is not None:
             if self.run is Run.STOPPED:
                 self._become_passive(self.handing_over)
-            return
+        elif self.run is Run.STOPPED and self._now >= self.fitness.restart_at:
+            self._start_controllee()
+
+    def _consider_handing_over(self) -> None:
         rivals = [r for r in self.leaders.values() if r.claim.successor is None and not r.is_denied]
         mine = self.standing()
         winner = next((r for r in rivals if outranks(r.standing(self._now), mine)), None)
+        self._keep_epoch_above(rivals)
         if winner is not None:
-            self._note("leader_conflict", peer=winner.member, epoch=winner.claim.epoch)
             self._hand_over(Reason.outranked, winner.member)
-        elif self._is_unheard():
+        elif self._is_isolated():
             self._hand_over(Reason.isolated, None)
         else:
             self._answer_claimants()
-        if self.handing_over is None:
-            self._keep_epoch_above(rivals)
-            if self.run is Run.STOPPED and self._now >= self.restart_at:
-                self._start_controllee()
 
     def _keep_epoch_above(self, rivals: list[Report]) -> None:
         """The survivor of a conflict takes an epoch above both (hard case 1)."""
@@ -723,77 +573,32 @@ class Election:
             if rival.claim.epoch > 0 and self.peers[rival.member].noted_conflict_epoch != rival.claim.epoch:
                 self.peers[rival.member].noted_conflict_epoch = rival.claim.epoch
                 self._note("leader_conflict", peer=rival.member, epoch=rival.claim.epoch)
-        if self._wanted.epoch > self.leadership_epoch and self._disk_failed_at is None:
+        if self.ledger.wanted.epoch > self.leadership_epoch and not self.ledger.is_broken:
             self._make_claim()
-        if self._has_claim and self._claim > self.leadership_epoch:
-            self.leadership_epoch = self._claim
-            self._effects.append(PublishEpoch(self._claim))
+        if self.ledger.has_claim and self.ledger.claim > self.leadership_epoch:
+            self.leadership_epoch = self.ledger.claim
+            self._emit(PublishEpoch(self.leadership_epoch))
             self._is_dirty = True
 
     def _answer_claimants(self) -> None:
         """Hand over to whom it is due: the returning primary, or a member whose controllee works."""
         if self.is_paused:
             return
-        primary = self._claimant()
+        primary = pool.claimant(self.peers, self._now, self.settings, self.hold)
         if primary is not None:
             self._hand_over(Reason.primary_returned, primary)
-        elif self.abstains_since is not None and self.run is Run.STOPPED:
+        elif self.fitness.abstains_since is not None and self.run is Run.STOPPED:
             healthy = self._best_successor()
             if healthy is not None:
                 self._hand_over(Reason.controllee_failed, healthy)
 
-    def _claimant(self) -> Member | None:
-        for report in reports(self.peers, self._now, notable_only=True):
-            claim = report.claim
-            is_held = self.hold is not None and self.hold.member == report.member
-            if is_held or claim.rank_id <= self.settings.my_id:
-                continue
-            if claim.wants and claim.abstains_seconds is None:
-                return report.member
-            if self._is_condor_primary(report):
-                return report.member
-        return None
-
-    def _is_condor_primary(self, report: Report) -> bool:
-        """A real primary that sends its id will start without asking: stop before it does (hard case 7)."""
-        return (
-            self.peers[report.member].is_ours is False
-            and report.claim.state is State.ELECTION
-            and self.settings.use_primary
-            and self.settings.members[0] == report.member
-        )
-
-    def _successors(self) -> list[Member]:
-        """Members that could lead in our place at once, best first; held ones last."""
-        found = [
-            (self.hold is None or self.hold.member != p.member, p.message.rank_id, p.member)
-            for p in self.peers.values()
-            if p.message
-            and p.is_ours
-            and p.is_alive(self._now)
-            and p.message.rank_id >= 0
-            and p.message.abstains_seconds is None
-        ]
-        return [member for _, _, member in sorted(found, reverse=True)]
-
     def _best_successor(self) -> Member | None:
-        return next(iter(self._successors()), None)
+        return next(iter(pool.successors(self.peers, self._now, self.hold)), None)
 
-    def _is_unheard(self) -> bool:
-        """Whether all that we hear have not heard us for a while, though they hear each other (P8)."""
+    def _is_isolated(self) -> bool:
+        """Whether nobody has heard us for a while: longer than a connection takes to come back after a heal."""
         t = self.settings.timeout_seconds
-        hearing = [
-            p
-            for p in self.peers.values()
-            if p.is_ours and p.is_alive(self._now) and p.message and p.message.up_seconds > t
-        ]
-        names = {p.member for p in hearing}
-        unheard = bool(hearing) and self._now - self.started_at > t
-        for peer in hearing:
-            seen = {s.member for s in peer.message.sightings} if peer.message else set()
-            if self.settings.me in seen or (len(names) > 1 and not seen & names):
-                unheard = False
-        if not unheard:
+        if self._now - self.started_at <= t or not pool.is_unheard(self.peers, self._now, self.settings):
             self.unheard_since = None
             return False
         if self.unheard_since is None:
@@ -804,7 +609,7 @@ class Election:
 
     def _become(self, target: State, reason: Reason) -> None:
         assert reason in LEGAL[self.state, target], f"{self.state} to {target} for {reason} is not legal"
-        self._effects.append(Transition(self.state, target, reason, self._wanted.epoch))
+        self._emit(Transition(self.state, target, reason, self.ledger.wanted.epoch))
         self.state = target
         self._is_dirty = True
 
@@ -812,12 +617,12 @@ class Election:
         if self.state is State.LEADER:
             self._handed_over_at = self._now
             self._set_awaited_successor()
-            self.leadership_epoch, self.restart_at = 0, math.inf
+            self.leadership_epoch, self.fitness.restart_at = 0, math.inf
             self._leaderless = Reason.leader_resigned
         self._become(State.PASSIVE, reason)
         self.handing_over = None
         self.leader = None
-        self._candidacy, self._claim, self._won = 0, 0, None
+        self._candidacy, self.ledger.claim, self._won = 0, 0, None
         self._vouched_until = math.inf
 
     def _set_awaited_successor(self) -> None:
@@ -832,20 +637,20 @@ class Election:
         self._become(State.ELECTION, reason)
         self._candidacy = self._sequence + 1
         self._candidacy_at = self._now
-        self._claim, self._won, self.successor = 0, None, None
+        self.ledger.claim, self._won, self.successor = 0, None, None
 
     def _become_leader(self, reason: Reason) -> None:
         self._become(State.LEADER, reason)
         self.leader = self._last_leader = self.settings.me
-        self.leadership_epoch = self._claim
+        self.leadership_epoch = self.ledger.claim
         self.successor, self.handing_over, self.awaits = None, None, None
         self._candidacy, self._won, self.unheard_since = 0, None, None
         self._is_restarting = False
         if self.hold is not None and (
             reason is not Reason.handed_over or self.hold.member == self.settings.me
         ):
-            self._direct(attrs.evolve(self._wanted.directive, hold=None))
-        self._effects.append(PublishEpoch(self.leadership_epoch))
+            self._direct(attrs.evolve(self.ledger.wanted.directive, hold=None))
+        self._emit(PublishEpoch(self.leadership_epoch))
         self._vouch()
         self._start_controllee()
 
@@ -860,13 +665,13 @@ class Election:
             self._stop_controllee(seconds)
 
     def _start_controllee(self) -> None:
-        self.restart_at = math.inf
+        self.fitness.restart_at = math.inf
         self._set_run(Run.STARTING)
-        self._effects.append(StartControllee(self.leadership_epoch))
+        self._emit(StartControllee(self.leadership_epoch))
 
     def _stop_controllee(self, seconds: float) -> None:
         self._set_run(Run.STOPPING)
-        self._effects.append(StopControllee(seconds))
+        self._emit(StopControllee(seconds))
 
     def _set_run(self, run: Run) -> None:
         self._is_dirty |= Run.RUNNING in {self.run, run}
@@ -875,7 +680,7 @@ class Election:
     def _finish(self) -> None:
         self._speak()
         self._is_finished = True
-        self._effects.append(Finished())
+        self._emit(Finished())
 
     # --- speaking ---------------------------------------------------------------------------------------------
 
@@ -899,13 +704,13 @@ class Election:
                 chosen = kind
             if chosen is not None:
                 message = message or self._message()
-                self._effects.append(Send(member, message, chosen))
+                self._emit(Send(member, message, chosen))
         self._is_dirty = False
         self._replies.clear()
 
     def _vouch(self) -> None:
         self._vouched_until = self._now + self.settings.lease_seconds
-        self._effects.append(RenewLease(self._vouched_until))
+        self._emit(RenewLease(self._vouched_until))
 
     def _condor_kind(self) -> Kind | None:
         """What a real condor_had is told: only candidates and leaders speak, and a primary that waits for it."""
@@ -950,43 +755,22 @@ class Election:
             is_primary=s.is_primary,
             follows=self.leader,
             is_active=self.run is Run.RUNNING,
-            sightings=tuple(self._sighting(p) for p in self.peers.values() if p.is_alive(self._now)),
+            sightings=tuple(sighting_of(p, self._now) for p in self.peers.values() if p.is_alive(self._now)),
             candidacy=self._candidacy,
             wants=self._wants(),
             successor=self.successor if names_successor else None,
             abstains_seconds=self.abstains_seconds,
             awaits=self.awaits if is_awaiting else None,
-            directive=self._spoken_directive(),
+            directive=spoken(self.record.directive, self.pause_ends_at, self._now),
             shared_hash=s.shared_hash,
             version=s.version,
         )
 
-    def _spoken_directive(self) -> Directive:
-        """The directive on disk, its pause's remaining time counted from now."""
-        directive = self.record.directive
-        if directive.pause is None or directive.pause.seconds_left is None:
-            return directive
-        left = max(0.0, self.pause_ends_at - self._now)
-        return attrs.evolve(directive, pause=attrs.evolve(directive.pause, seconds_left=left))
-
-    def _sighting(self, peer: Peer) -> Sighting:
-        message = peer.message
-        assert message is not None
-        return Sighting(
-            member=peer.member,
-            age_seconds=self._now - peer.heard_at,
-            remaining_seconds=peer.expires_at - self._now,
-            state=message.state,
-            epoch=message.epoch,
-            rank_id=message.rank_id,
-            candidacy=message.candidacy,
-            wants=message.wants,
-            abstains_seconds=message.abstains_seconds,
-            successor=message.successor,
-        )
+    def _emit(self, effect: Effect) -> None:
+        self._effects.append(effect)
 
     def _note(self, name: str, **fields: str | float | None) -> None:
-        self._effects.append(Note(name, tuple(fields.items())))
+        self._emit(Note(name, tuple(fields.items())))
 
     # --- time -------------------------------------------------------------------------------------------------
 
@@ -1010,25 +794,17 @@ class Election:
             ]
             found += [p.heard_at + t / 2 for p in self.peers.values()]
         if self.state is State.LEADER:
-            found.append(self.restart_at)
+            found.append(self.fitness.restart_at)
             if self.unheard_since is not None:
                 found.append(self.unheard_since + t / 5)
-        if self.abstains_since is not None:
-            found.append(self.abstains_until)
-        if self._disk_failed_at is not None:
-            found.append(self._disk_failed_at + DISK_RETRY_SECONDS)
-        if self._wanted.directive.pause is not None:
+        if self.fitness.abstains_since is not None:
+            found.append(self.fitness.abstains_until)
+        if self.ledger.failed_at is not None:
+            found.append(self.ledger.failed_at + DISK_RETRY_SECONDS)
+        if self.ledger.wanted.directive.pause is not None:
             found.append(self.pause_ends_at)
         return [*found, math.inf]
 
 
 def _leader_key(standing: Standing) -> tuple[bool, int, Member]:
     return (standing.is_fit, standing.rank_id, standing.member)
-
-
-def _pause_end(directive: Directive, now: float) -> float:
-    if directive.pause is None:
-        return -math.inf
-    if directive.pause.seconds_left is None:
-        return math.inf
-    return now + directive.pause.seconds_left

@@ -1,0 +1,73 @@
+"""Whether a node can keep a controllee alive: its deaths, the waits between tries, and abstention (P5).
+
+The first death is answered by an immediate restart. After `QUICK_DEATHS` in a row, each within the recover time,
+the node abstains for HTCondor's backoff, longer each time, so that a broken primary cannot churn the pool
+(MASTER_HAD_BACKOFF_CONSTANT in HTCondor's manual, section 3.11.2.3).
+"""
+
+from __future__ import annotations
+
+import math
+
+import attrs
+
+from had.events import ElectionSettings
+from had.ranking import backoff_seconds
+
+QUICK_DEATHS = 2
+"""So many deaths in a row, each within the recover time, make a leader abstain."""
+
+
+@attrs.define
+class Fitness:
+    """The history of one node's controllee; times are on the machine's clock."""
+
+    quick_deaths: int = 0
+    abstentions: int = 0
+    abstains_since: float | None = None
+    abstains_until: float = -math.inf
+    #: When the next start is due; infinity for never.
+    restart_at: float = math.inf
+
+    def died(self, ran_seconds: float, now: float, settings: ElectionSettings) -> bool:
+        """Count a death, set the time of the next start, and return whether the node should abstain."""
+        if ran_seconds >= settings.recover_seconds:
+            self.quick_deaths = self.abstentions = 0
+        self.quick_deaths += 1
+        if self.quick_deaths < QUICK_DEATHS:
+            self.restart_at = now
+            return False
+        self.restart_at = now + _backoff(self.quick_deaths, settings)
+        return True
+
+    def abstain(self, now: float, settings: ElectionSettings) -> float:
+        """Begin to abstain and return for how many seconds."""
+        seconds = _backoff(self.abstentions, settings)
+        self.abstentions += 1
+        self.abstains_since = now
+        self.abstains_until = now + seconds
+        return seconds
+
+    def is_abstention_over(self, now: float) -> bool:
+        """Whether an abstention has just run out; it is ended by asking."""
+        if self.abstains_since is None or now < self.abstains_until:
+            return False
+        self.abstains_since = None
+        self.quick_deaths = 0
+        return True
+
+    def forgive(self, now: float) -> None:
+        """Begin anew, as after a hard reconfiguration (hard case 10)."""
+        self.quick_deaths = self.abstentions = 0
+        self.abstains_since = None
+        if self.restart_at < math.inf:
+            self.restart_at = now
+
+
+def _backoff(tries: int, settings: ElectionSettings) -> float:
+    return backoff_seconds(
+        tries,
+        settings.backoff_constant_seconds,
+        settings.backoff_factor,
+        settings.backoff_ceiling_seconds,
+    )

@@ -1,0 +1,183 @@
+"""Readings of the whole pool: pure functions of what a node knows of its peers.
+
+They answer the questions on which `had.election` decides: who could lead, who asks to, who could take over from us,
+whether anybody hears us. None of them changes anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from had.events import ElectionSettings, Hold, Member, Message
+from had.ledger import owner
+from had.peers import Peer, Report, reports
+from had.transitions import State
+
+Peers = Mapping[Member, Peer]
+
+FORGET_SEQUENCE_TIMEOUTS = 10
+"""A member silent for this many T may start its count of messages anew (its HAD_DIR was lost)."""
+
+
+def rejection(message: Message, peers: Peers, settings: ElectionSettings, now: float) -> str | None:
+    """Return why a message is not believed (a label of had_peer_messages_rejected_total), None if it is."""
+    if message.sender == settings.me:
+        return "own_identity"
+    if message.sender not in peers:
+        return "not_a_member"
+    if message.controllee.casefold() != settings.controllee.casefold():
+        return "controllee_mismatch"
+    peer = peers[message.sender]
+    last = peer.message
+    if last is None or not (last.is_ours and message.is_ours):
+        return None
+    is_newer = (message.instance, message.sequence) > (last.instance, last.sequence)
+    if is_newer or now - peer.heard_at > FORGET_SEQUENCE_TIMEOUTS * settings.timeout_seconds:
+        return None
+    return "replayed"
+
+
+def validity_seconds(message: Message, settings: ElectionSettings) -> float:
+    """How long a message is good: its own word, never more than HTCondor's formula (hard case 7)."""
+    formula = settings.condor_interval_seconds
+    if message.validity_seconds is None:
+        return formula
+    return min(max(message.validity_seconds, 0.0), formula)
+
+
+def has_resigned(peers: Peers, now: float, report: Report) -> bool:
+    """Whether a leader that vanished before its time said so itself, its controllee being stopped then.
+
+    If not, its daemon crashed, and its guard may still be killing the controllee.
+    """
+    peer = peers[report.member]
+    if peer.refused_at >= report.heard_at:
+        return False
+    if peer.message is not None and peer.heard_at >= report.heard_at:
+        led = report.claim.instance if isinstance(report.claim, Message) else peer.message.instance
+        return peer.message.instance == led
+    return any(
+        r.member == peer.member and r.claim.state is not State.LEADER
+        for r in reports(peers, now, notable_only=False)
+    )
+
+
+def candidates(peers: Peers, now: float) -> list[Report]:
+    """Every other member that could lead; a real condor_had only while it says that it wants to."""
+    found = []
+    for report in reports(peers, now, notable_only=False):
+        claim = report.claim
+        if claim.rank_id < 0 or claim.state is State.WITNESS:
+            continue
+        is_ours = peers[report.member].is_ours is not False
+        if is_ours or claim.state in {State.ELECTION, State.LEADER}:
+            found.append(report)
+    return found
+
+
+def successors(peers: Peers, now: float, hold: Hold | None) -> list[Member]:
+    """Members of ours that could lead in our place at once, best first; one that is held comes last."""
+    found = [
+        (hold is None or hold.member != p.member, p.message.rank_id, p.member)
+        for p in peers.values()
+        if p.message
+        and p.is_ours
+        and p.is_alive(now)
+        and p.message.rank_id >= 0
+        and p.message.abstains_seconds is None
+    ]
+    return [member for _, _, member in sorted(found, reverse=True)]
+
+
+def claimant(peers: Peers, now: float, settings: ElectionSettings, hold: Hold | None) -> Member | None:
+    """Return the primary that asks for leadership, itself or through another member; None if there is none."""
+    for report in reports(peers, now, notable_only=True):
+        claim = report.claim
+        is_held = hold is not None and hold.member == report.member
+        if is_held or claim.rank_id <= settings.my_id:
+            continue
+        if claim.wants and claim.abstains_seconds is None:
+            return report.member
+        if _is_condor_primary(peers, report, settings):
+            return report.member
+    return None
+
+
+def _is_condor_primary(peers: Peers, report: Report, settings: ElectionSettings) -> bool:
+    """A real primary that sends its id will start without asking: stop before it does (hard case 7)."""
+    return (
+        peers[report.member].is_ours is False
+        and report.claim.state is State.ELECTION
+        and settings.use_primary
+        and settings.members[0] == report.member
+    )
+
+
+def offers(peers: Peers, now: float, me: Member) -> list[Report]:
+    """Reports of leaders, past or present, that name this node their successor."""
+    return [r for r in reports(peers, now, notable_only=True) if r.claim.successor == me]
+
+
+def is_successor_due(peers: Peers, now: float, me: Member, epoch: int, wait_seconds: float) -> bool:
+    """Whether a leader that just stepped down named another member, which is given time to start."""
+    return any(
+        r.claim.successor not in {None, me}
+        and r.claim.state is not State.LEADER
+        and r.claim.epoch >= epoch
+        and now < r.heard_at + wait_seconds
+        and not is_gone(peers, r.claim.successor)
+        for r in reports(peers, now, notable_only=True)
+    )
+
+
+def is_gone(peers: Peers, member: Member | None) -> bool:
+    """Whether a member's machine said, since we last heard it, that its daemon is gone."""
+    peer = peers.get(member) if member is not None else None
+    return peer is not None and peer.refused_at > peer.heard_at
+
+
+def is_awaited(peers: Peers, now: float, me: Member) -> bool:
+    """Whether others give this node time to come back and lead (HAD_DAEMON_RESTART_WINDOW)."""
+    return any(p.message.awaits == me for p in peers.values() if p.message and p.is_alive(now))
+
+
+def is_unheard(peers: Peers, now: float, settings: ElectionSettings) -> bool:
+    """Whether all that we hear say that they do not hear us, though they hear each other (P8).
+
+    Only a peer that has been up for longer than T counts: a younger one may not have heard us yet (hard case 4).
+    """
+    hearing = [
+        p
+        for p in peers.values()
+        if p.is_ours and p.is_alive(now) and p.message and p.message.up_seconds > settings.timeout_seconds
+    ]
+    names = {p.member for p in hearing}
+    for peer in hearing:
+        seen = {s.member for s in peer.message.sightings} if peer.message else set()
+        if settings.me in seen or (len(names) > 1 and not seen & names):
+            return False
+    return bool(hearing)
+
+
+def denied_leader(
+    peers: Peers, now: float, settings: ElectionSettings, last_leader: Member | None, epoch: int
+) -> Report | None:
+    """Return the last known leader if it answers TCP but denies us: alive, never elected over (hard case 5).
+
+    A node that hears nobody at all and is denied by somebody is itself the odd one: it too must not elect.
+    """
+    nobody = not any(p.is_alive(now) for p in peers.values())
+    for peer in peers.values():
+        if peer.is_alive(now) or not peer.is_denied(now, settings.timeout_seconds):
+            continue
+        led_last = peer.member in {last_leader, owner(epoch, settings.members)}
+        if (led_last or nobody) and peer.member in settings.members:
+            until = peer.denied_at + settings.timeout_seconds
+            claim = peer.message or Message(peer.member, -1, settings.controllee, State.LEADER)
+            return Report(peer.member, claim, peer.denied_at, until, is_denied=True)
+    return None
+
+
+def heard_epoch(peers: Peers) -> int:
+    """The largest epoch in anybody's last message."""
+    return max((p.message.epoch for p in peers.values() if p.message is not None), default=0)
