@@ -206,8 +206,9 @@ def wait_for_stop(until: float) -> signal.Signals | None:
 
 
 def say(line: str) -> None:
-    """Print one line of the log at once."""
-    print(line, flush=True)
+    """Write one line of the log at once, and in one piece: the log may have other writers."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def main(words: list[str]) -> int:

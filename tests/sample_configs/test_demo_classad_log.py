@@ -186,7 +186,9 @@ def test_a_left_over_temporary_file_is_no_obstacle(tmp_path):
     path.write_bytes(SAMPLE)
     (tmp_path / "Accountantnew.log.tmp").write_bytes(SAMPLE[:50] * 100)
     ClassAdLog(path, BORN).close()
-    assert parse(path.read_bytes()).ads == parse(SAMPLE).ads
+    contents = parse(path.read_bytes())
+    assert contents.ads == parse(SAMPLE).ads
+    assert contents.is_compact
     assert [entry.name for entry in tmp_path.iterdir()] == ["Accountantnew.log"]
 
 

@@ -4,18 +4,12 @@ import os
 import re
 import select
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from classad_log import parse
 from negotiator import SLOTS, USERS, Dice, Fence, FencedError, arguments
-
-PROGRAM = Path(__file__).parents[2] / "sample-configs" / "demo" / "negotiator.py"
-
-CYCLE_LINE = re.compile(r"cycle=(\d+) epoch=(\d+) matched=(\d+) users=(\d+)")
 
 INTEGER = r"-?\d+"
 REAL = r"-?\d+\.\d{6}"
@@ -49,64 +43,6 @@ LINE = re.compile(
     )
 )
 FIRST_LINE = re.compile(r"107 \d+ CreationTimestamp \d+")
-
-
-class Negotiator:
-    """One running negotiator; `epoch_file` and `state_file` are the paths it was given."""
-
-    def __init__(self, folder, *options, **environment):
-        self.state_file = folder / "Accountantnew.log"
-        self.process = subprocess.Popen(
-            [sys.executable, "-S", str(PROGRAM), *options],
-            env={
-                "PATH": os.environ["PATH"],
-                "HAD_STATE_FILE": str(self.state_file),
-                "HAD_EPOCH": "257",
-                **environment,
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def read_cycles(self, count):
-        """Return the numbers of the next `count` cycles, as dicts would be too many words: tuples of integers."""
-        cycles = []
-        while len(cycles) < count:
-            line = self.process.stdout.readline()
-            assert line, self.process.stderr.read()
-            if found := CYCLE_LINE.fullmatch(line.rstrip("\n")):
-                cycles.append(tuple(int(number) for number in found.groups()))
-        return cycles
-
-    def end(self, by_signal=None):
-        """Send a signal, wait for the end, and return (exit status, rest of stdout, stderr)."""
-        if by_signal is not None:
-            self.process.send_signal(by_signal)
-        stdout, stderr = self.process.communicate(timeout=20)
-        return self.process.returncode, stdout, stderr
-
-
-@pytest.fixture
-def start(tmp_path):
-    """Start negotiators that end with the test."""
-    started = []
-
-    def start_one(*options, **environment):
-        started.append(Negotiator(tmp_path, *options, **environment))
-        return started[-1]
-
-    yield start_one
-    for negotiator in started:
-        if negotiator.process.poll() is None:
-            negotiator.process.kill()
-        negotiator.process.communicate(timeout=20)
-
-
-def last_cycle(path):
-    """Return (epoch, cycle) of the last transaction in the file, from the comment of its end."""
-    ends = re.findall(r"^106 #epoch=(\d+) cycle=(\d+)$", path.read_text(), re.MULTILINE)
-    return tuple(int(number) for number in ends[-1])
 
 
 def test_every_line_of_the_file_is_one_that_htcondor_writes(start):
@@ -157,7 +93,7 @@ def test_a_cycle_says_its_epoch_and_only_what_is_on_the_disk(start):
         [(cycle, epoch, matched, users)] = negotiator.read_cycles(1)
         assert (cycle, epoch, users) == (expected, 385, len(USERS))
         assert 0 <= matched <= len(SLOTS)
-        recorded_epoch, recorded_cycle = last_cycle(negotiator.state_file)
+        recorded_epoch, recorded_cycle = negotiator.last_cycle()
         assert recorded_epoch == 385
         assert recorded_cycle >= cycle
 
@@ -172,7 +108,7 @@ def test_a_stop_signal_loses_nothing(start, stop):
     assert time.monotonic() - asked < 5
     assert (status, stderr) == (0, "")
     assert stdout == f"stopped cycle={cycle} epoch=257 signal={stop.name}\n"
-    assert last_cycle(negotiator.state_file) == (257, cycle)
+    assert negotiator.last_cycle() == (257, cycle)
     assert parse(negotiator.state_file.read_bytes()).dropped_bytes == 0
 
 
@@ -192,10 +128,10 @@ def test_sigkill_loses_nothing_that_was_said(start):
         negotiator.read_cycles(25)
         negotiator.process.kill()
         stdout = negotiator.process.communicate(timeout=20)[0]
-        said = [int(found[1]) for found in CYCLE_LINE.finditer(stdout)] or [25]
+        said = max(negotiator.said_last(stdout), 25)
         contents = parse(negotiator.state_file.read_bytes())
         if contents.transactions:
-            assert last_cycle(negotiator.state_file)[1] >= said[-1]
+            assert negotiator.last_cycle()[1] >= said
         now_used = sum(float(contents.ads[f"Customer.{user}"]["AccumulatedUsage"]) for user in USERS)
         assert now_used >= used
         used = now_used
@@ -252,7 +188,7 @@ def test_a_larger_epoch_in_the_file_is_taken_over(start, tmp_path):
     while negotiator.read_cycles(1)[0][1] != 513:
         assert time.monotonic() < deadline
     assert negotiator.read_cycles(1)[0][1] == 513
-    assert last_cycle(negotiator.state_file)[0] == 513
+    assert negotiator.last_cycle()[0] == 513
 
 
 @pytest.mark.parametrize("text", ["129\n", "", None])
@@ -342,34 +278,17 @@ def test_a_damaged_file_is_refused_and_kept(start, tmp_path):
     assert negotiator.state_file.read_text() == damaged
 
 
-def test_a_disk_that_fills_ends_it_with_a_loadable_file(tmp_path):
+def test_a_disk_that_fills_ends_it_with_a_loadable_file(start):
     """When a commit cannot be written it ends with status 1, and the file still holds the cycles it reported."""
-    state_file = tmp_path / "Accountantnew.log"
-    ended = subprocess.run(
-        # A file may not grow beyond 12 KiB: the write that would is cut short or refused, as on a full disk.
-        [
-            "bash",
-            "-c",
-            'ulimit -f 12; exec "$@"',
-            "-",
-            sys.executable,
-            "-S",
-            str(PROGRAM),
-            str(state_file),
-            "--period",
-            "0.001",
-        ],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert ended.returncode == 1
-    assert "File too large" in ended.stderr
-    said = [int(found[1]) for found in CYCLE_LINE.finditer(ended.stdout)]
-    assert last_cycle(state_file) == (0, said[-1])
-    contents = parse(state_file.read_bytes())
-    assert contents.transactions == said[-1] > 5
+    # A file may not grow beyond 12 KiB: the write that would is cut short or refused, as on a full disk.
+    negotiator = start("--period", "0.001", before=["bash", "-c", 'ulimit -f 12; exec "$@"', "-"])
+    status, stdout, stderr = negotiator.end()
+    assert status == 1
+    assert "File too large" in stderr
+    said = negotiator.said_last(stdout)
+    assert negotiator.last_cycle() == (257, said)
+    contents = parse(negotiator.state_file.read_bytes())
+    assert contents.transactions == said > 5
     assert contents.dropped_bytes > 0
 
 
