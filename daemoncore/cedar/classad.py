@@ -101,11 +101,10 @@ class ClassAd(Mapping[str, Value]):
             raise LimitExceeded(
                 f"an ad of a stranger may have {RESTRICTED_ATTRIBUTES} attributes (got {len(self)})"
             )
-        for name, value in self.items():
-            if isinstance(value, (Expression, tuple, ClassAd)):
-                raise ProtocolError(
-                    f"an ad of a stranger has literals only (got {name} = {self.text(name)[:80]!r})"
-                )
+        for name, text in self._lines.values():
+            # A bracket is enough to know; what a stranger put between brackets is not worth parsing.
+            if text.lstrip()[:1] in ("{", "[") or isinstance(self[name], Expression):
+                raise ProtocolError(f"an ad of a stranger has literals only (got {name} = {text[:80]!r})")
 
     def to_lines(self) -> list[str]:
         """Return the ad's lines as they go on the wire; a received line goes out as it came in."""
@@ -232,7 +231,7 @@ def unparse(value: ValueLike) -> str:
         case Expression():
             return value.text
         case ClassAd():
-            return "[ " + "; ".join(f"{_quote_name(name)} = {unparse(value[name])}" for name in value) + " ]"
+            return "[ " + "; ".join(f"{_quote_name(name)} = {value.text(name)}" for name in value) + " ]"
         case list() | tuple():
             return "{ " + ",".join(map(unparse, value)) + " }"
     raise TypeError(f"a ClassAd cannot hold a {type(value).__name__} (got {value!r})")

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import sys
 
 import pytest
 from hypothesis import given
@@ -215,6 +216,24 @@ def test_deep_nesting_stays_text():
         assert parse(text) == Expression(text)
     assert parse("{" * MAXIMUM_DEPTH + "}" * MAXIMUM_DEPTH) != Expression("")
     assert isinstance(parse("{" * MAXIMUM_DEPTH + "}" * MAXIMUM_DEPTH), tuple)
+
+
+def calls_of(function):
+    """Return how many Python functions are called while a function runs."""
+    calls = []
+    sys.setprofile(lambda _frame, event, _argument: calls.append(event) if event == "call" else None)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return len(calls)
+
+
+def test_nested_ads_are_read_in_reasonable_steps():
+    """Each level of a nested ad is parsed once, not once for every level around it."""
+    text = "[ a = " * MAXIMUM_DEPTH + "1" + " ]" * MAXIMUM_DEPTH
+    assert unparse(parse(text)) == text
+    assert calls_of(lambda: unparse(parse(text))) < 50 * MAXIMUM_DEPTH
 
 
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
