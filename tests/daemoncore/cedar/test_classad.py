@@ -218,6 +218,36 @@ def test_deep_nesting_stays_text():
     assert isinstance(parse("{" * MAXIMUM_DEPTH + "}" * MAXIMUM_DEPTH), tuple)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "{ 1",
+        "{ 1, }",
+        "{ 1 2 }",
+        "{ a }",
+        "{ 1 } 2",
+        "[ a 1 ]",
+        "[ a = ]",
+        "[ a = 1, b = 2 ]",
+        "[ '' = 1 ]",
+        "[ 1 = 1 ]",
+        "[ a = b ]",
+    ],
+)
+def test_what_is_broken_between_brackets_stays_text(text):
+    """A list or ad that does not consist of literals is an expression as a whole."""
+    assert parse(text) == Expression(text)
+
+
+def test_names_within_nested_ads_may_be_quoted():
+    """A name that is no identifier stands in single quotes, and is written so again."""
+    text = "[ a = 1; 'b c' = { 2,3 } ]"
+    ad = parse(text)
+    assert ad["B C"] == (2, 3)
+    assert unparse(ad) == text
+
+
 def calls_of(function):
     """Return how many Python functions are called while a function runs."""
     calls = []
