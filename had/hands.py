@@ -1,0 +1,181 @@
+"""Performs the election's effects: the only place where a decision becomes a message, a write or a process.
+
+Every act here only queues: messages go to the links, writes to the durable writer's thread, orders to the guard.
+What comes back comes as an event, through `post`. The one order that matters is kept here: a controllee is not
+started before the file that names its epoch was replaced, so that it never reads an older one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import attrs
+
+from daemoncore.durable import DurableError, SlotStore
+from daemoncore.durable_writer import DurableWriter
+from daemoncore.state_folder import publish_epoch
+from had import record_file
+from had.controllee import Controllee
+from had.events import (
+    Answer,
+    Effect,
+    Event,
+    Finished,
+    Kind,
+    Member,
+    Message,
+    Note,
+    Persist,
+    Persisted,
+    PersistFailed,
+    PublishEpoch,
+    Record,
+    RenewLease,
+    Send,
+    StartControllee,
+    StopControllee,
+    Transition,
+)
+
+
+class Sender(Protocol):
+    """What carries messages to the other members."""
+
+    def send(self, to: Member, message: Message, kind: Kind) -> None:
+        """Send it now or drop it; never waits."""
+
+
+class Observer(Protocol):
+    """Who is told what happened: log, metrics, history, HAD_ON_CHANGE."""
+
+    def transition(self, transition: Transition) -> None:
+        """The state changed."""
+
+    def note(self, note: Note) -> None:
+        """Something happened without a change of state."""
+
+    def controllee_wanted(self, *, is_wanted: bool) -> None:
+        """The controllee was asked to run, or to stop."""
+
+    def lease_renewed(self, until: float) -> None:
+        """The lease was renewed."""
+
+
+@attrs.frozen
+class _Publication:
+    """The tag of a write of the epoch file."""
+
+    epoch: int
+
+
+class Hands:
+    """Performs effects.
+
+    Args:
+        sender: carries messages.
+        controllee: takes orders.
+        store: holds the durable record.
+        epoch_file: HAD_EPOCH_FILE.
+        environment: gives the controllee's environment for an epoch.
+        observer: is told.
+        instance: this start's number, kept beside the record.
+    """
+
+    def __init__(
+        self,
+        sender: Sender,
+        controllee: Controllee,
+        store: SlotStore,
+        epoch_file: Path,
+        environment: Callable[[int], Mapping[str, str]],
+        observer: Observer,
+        instance: int,
+    ) -> None:
+        self._sender = sender
+        self.controllee = controllee
+        self._store = store
+        self._epoch_file = epoch_file
+        self._environment = environment
+        self._observer = observer
+        self._instance = instance
+        self._writer = DurableWriter()
+        self._publishing: int | None = None
+        self._waiting_start: StartControllee | None = None
+        self.answers: dict[int, Callable[[Answer], None]] = {}
+
+    def perform(self, effect: Effect) -> None:
+        """Do one effect."""
+        match effect:
+            case Send(to, message, kind):
+                self._sender.send(to, message, kind)
+            case Persist(record):
+                self._persist(record)
+            case StartControllee() | StopControllee() | RenewLease() | PublishEpoch():
+                self._order(effect)
+            case Answer(request):
+                answered = self.answers.pop(request, None)
+                if answered is not None:
+                    answered(effect)
+            case Transition():
+                self._observer.transition(effect)
+            case Note():
+                self._observer.note(effect)
+            case Finished():
+                pass
+
+    def _persist(self, record: Record) -> None:
+        payload = record_file.encode(record_file.Stored(record, self._instance))
+        self._writer.submit(record, lambda: self._store.write(payload))
+
+    def _order(self, effect: StartControllee | StopControllee | RenewLease | PublishEpoch) -> None:
+        match effect:
+            case PublishEpoch(epoch):
+                self._publishing = epoch
+                self._writer.submit(_Publication(epoch), lambda: publish_epoch(self._epoch_file, epoch))
+            case StartControllee():
+                self._observer.controllee_wanted(is_wanted=True)
+                if self._publishing is None:
+                    self._start(effect)
+                else:
+                    self._waiting_start = effect
+            case StopControllee(timeout_seconds):
+                self._observer.controllee_wanted(is_wanted=False)
+                if self._waiting_start is not None:
+                    self._start(self._waiting_start)
+                self.controllee.stop(timeout_seconds)
+            case RenewLease(until):
+                self.controllee.renew(until)
+                self._observer.lease_renewed(until)
+
+    def _start(self, order: StartControllee) -> None:
+        self._waiting_start = None
+        self.controllee.start(self._environment(order.epoch))
+
+    async def report_writes(self, post: Callable[[Event], None]) -> None:
+        """Turn finished writes into events, until cancelled."""
+        async for finished in self._writer:
+            match finished.tag:
+                case Record() as record:
+                    post(_outcome(record, finished.error))
+                case _Publication(epoch):
+                    if finished.error is not None:
+                        fields = (("epoch", epoch), ("error", str(finished.error)))
+                        self._observer.note(Note("epoch_file_not_written", fields))
+                    self._published(epoch)
+
+    def _published(self, epoch: int) -> None:
+        """The epoch file was replaced, or cannot be: the controllee has HAD_EPOCH in any case."""
+        if self._publishing == epoch:
+            self._publishing = None
+            if self._waiting_start is not None:
+                self._start(self._waiting_start)
+
+    def close(self) -> None:
+        """Let queued writes finish, for a second at most."""
+        self._writer.close()
+
+
+def _outcome(record: Record, error: DurableError | None) -> Persisted | PersistFailed:
+    return Persisted(record) if error is None else PersistFailed(record, str(error))

@@ -1,0 +1,288 @@
+"""The HAD ad: what members tell each other, as HTCondor's ClassAd and back.
+
+A real condor_had reads three attributes, HadSelfID, HadControlleeName and HadList, and ignores the rest; it sends the
+same three with its collector's ad around them. Ours adds what `had.events.Message` holds, in attributes of our own,
+marked by `HadProtocol = 1` (hard case 6). `docs/reference/wire.md` lists them. Unknown attributes are ignored, so that
+our own versions can be mixed.
+
+Facts of HTCondor's side: StateMachine.cpp, `HADStateMachine::initializeClassAd` and `commandHandlerHad`; transcripts in
+tests/vectors (07-had).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Final, TypeVar
+
+from daemoncore.address import Address
+from daemoncore.cedar.classad import ClassAd, ValueLike
+from daemoncore.cedar.errors import ProtocolError, WireError
+from had.events import Directive, Hold, Kind, Member, Message, Pause, Sighting
+from had.transitions import State
+
+PROTOCOL: Final = 1
+"""The marker's value: the version of what we add to HTCondor's ad."""
+
+MAXIMUM_MEMBERS: Final = 256
+"""More members or sightings than this in one ad is no pool (an epoch has room for 128 ids)."""
+
+MAXIMUM_TEXT: Final = 1024
+"""Characters of an operator's name or reason that are passed on."""
+
+_STATES: Final = {state.value: state for state in State}
+_CONDOR_STATES: Final = {Kind.ALIVE: State.LEADER, Kind.SEND_ID: State.ELECTION}
+_NONE: Final = "-"
+_T = TypeVar("_T")
+
+
+# --- to the wire ----------------------------------------------------------------------------------------------
+
+
+def encode(message: Message, wall_clock: float) -> ClassAd:
+    """Make the ad; `wall_clock` is the sender's Unix time, for the skew metric of the receiver."""
+    items: list[tuple[str, ValueLike]] = [
+        ("MyType", "HAD"),
+        ("HadSelfID", message.rank_id),
+        ("HadIndex", len(message.members) - 1 - message.rank_id),
+        ("HadControlleeName", message.controllee),
+        ("HadList", ",".join(f"<{member}>" for member in message.members)),
+        ("HadIsActive", message.state is State.LEADER),
+        ("HadProtocol", PROTOCOL),
+        ("HadSender", message.sender),
+        ("HadInstance", message.instance),
+        ("HadSequence", message.sequence),
+        ("HadAliveValidity", float(message.validity_seconds or 0.0)),
+        ("HadUpSeconds", float(message.up_seconds)),
+        ("HadState", message.state.value),
+        ("HadEpoch", message.epoch),
+        ("HadIsPrimary", message.is_primary),
+        ("HadControlleeRuns", message.is_active),
+        ("HadFollows", message.follows or _NONE),
+        ("HadCandidacy", message.candidacy),
+        ("HadWants", message.wants),
+        ("HadSuccessor", message.successor or _NONE),
+        ("HadAwaits", message.awaits or _NONE),
+        ("HadSightings", " ".join(_encode_sighting(s) for s in message.sightings)),
+        ("HadSharedHash", message.shared_hash),
+        ("HadVersion", message.version),
+        ("HadWallClock", float(wall_clock)),
+    ]
+    if message.abstains_seconds is not None:
+        items.append(("HadAbstainsSeconds", float(message.abstains_seconds)))
+    return ClassAd([*items, *_directive_items(message.directive)])
+
+
+def _directive_items(directive: Directive) -> Iterable[tuple[str, ValueLike]]:
+    yield "HadDirectiveEpoch", directive.version[0]
+    yield "HadDirectiveCount", directive.version[1]
+    pause, hold = directive.pause, directive.hold
+    if pause is not None:
+        yield "HadPauseBy", pause.by
+        yield "HadPauseReason", pause.reason
+        yield "HadPauseSince", float(pause.since)
+        if pause.until is not None:
+            yield "HadPauseUntil", float(pause.until)
+        if pause.seconds_left is not None:
+            yield "HadPauseSecondsLeft", float(pause.seconds_left)
+    if hold is not None:
+        yield "HadHoldMember", hold.member
+        yield "HadHoldBy", hold.by
+        yield "HadHoldReason", hold.reason
+        yield "HadHoldSince", float(hold.since)
+
+
+def _encode_sighting(sighting: Sighting) -> str:
+    """One word of HadSightings; times in milliseconds."""
+    abstains = _NONE if sighting.abstains_seconds is None else str(round(sighting.abstains_seconds * 1000))
+    fields = (
+        sighting.member,
+        str(max(0, round(sighting.age_seconds * 1000))),
+        str(max(0, round(sighting.remaining_seconds * 1000))),
+        sighting.state.value,
+        str(sighting.epoch),
+        str(sighting.rank_id),
+        str(sighting.candidacy),
+        "1" if sighting.wants else "0",
+        abstains,
+        sighting.successor or _NONE,
+    )
+    return ",".join(fields)
+
+
+# --- from the wire --------------------------------------------------------------------------------------------
+
+
+def decode_untrusted(ad: ClassAd, kind: Kind) -> Message:
+    """Read a peer's ad.
+
+    Raises:
+        WireError: the ad is not a HAD ad, or says what cannot be; nothing else is raised, whatever the ad holds.
+    """
+    rank_id = _required(ad.get_int("HadSelfID"), "HadSelfID")
+    controllee = _required(ad.get_string("HadControlleeName"), "HadControlleeName")
+    members = _members(_required(ad.get_string("HadList"), "HadList"))
+    if not -1 <= rank_id < MAXIMUM_MEMBERS:
+        raise ProtocolError(f"HadSelfID must be from -1 to {MAXIMUM_MEMBERS - 1} (got {rank_id})")
+    if ad.get_int("HadProtocol") is None:
+        if kind is Kind.HEARTBEAT or not 0 <= rank_id < len(members):
+            raise ProtocolError(f"HadSelfID {rank_id} is no place in a HadList of {len(members)}")
+        sender = members[len(members) - 1 - rank_id]
+        return Message(sender, rank_id, controllee, _CONDOR_STATES[kind], members, is_ours=False)
+    return _decode_ours(ad, rank_id, controllee, members)
+
+
+def _decode_ours(ad: ClassAd, rank_id: int, controllee: str, members: tuple[Member, ...]) -> Message:
+    abstains = ad.get_float("HadAbstainsSeconds")
+    return Message(
+        sender=_member(_required(ad.get_string("HadSender"), "HadSender")),
+        rank_id=rank_id,
+        controllee=controllee,
+        state=_state(ad.get_string("HadState", "")),
+        members=members,
+        instance=_whole(ad, "HadInstance"),
+        sequence=_whole(ad, "HadSequence"),
+        validity_seconds=_seconds(ad.get_float("HadAliveValidity", 0.0), "HadAliveValidity"),
+        up_seconds=_seconds(ad.get_float("HadUpSeconds", 0.0), "HadUpSeconds"),
+        epoch=_whole(ad, "HadEpoch"),
+        is_primary=ad.get_bool("HadIsPrimary", default=False),
+        follows=_optional_member(ad.get_string("HadFollows", _NONE)),
+        is_active=ad.get_bool("HadControlleeRuns", default=False),
+        sightings=_sightings(ad.get_string("HadSightings", "")),
+        candidacy=_whole(ad, "HadCandidacy"),
+        wants=ad.get_bool("HadWants", default=False),
+        successor=_optional_member(ad.get_string("HadSuccessor", _NONE)),
+        abstains_seconds=None if abstains is None else _seconds(abstains, "HadAbstainsSeconds"),
+        awaits=_optional_member(ad.get_string("HadAwaits", _NONE)),
+        directive=_directive(ad),
+        shared_hash=_whole(ad, "HadSharedHash"),
+        version=ad.get_string("HadVersion", "")[:MAXIMUM_TEXT],
+        wall_clock=_seconds(ad.get_float("HadWallClock", 0.0), "HadWallClock"),
+    )
+
+
+def _directive(ad: ClassAd) -> Directive:
+    version = (_whole(ad, "HadDirectiveEpoch"), _whole(ad, "HadDirectiveCount"))
+    pause = hold = None
+    if "HadPauseBy" in ad:
+        pause = Pause(
+            by=_text(ad, "HadPauseBy"),
+            reason=_text(ad, "HadPauseReason"),
+            since=_seconds(ad.get_float("HadPauseSince", 0.0), "HadPauseSince"),
+            until=_optional_seconds(ad, "HadPauseUntil"),
+            seconds_left=_optional_seconds(ad, "HadPauseSecondsLeft"),
+        )
+    if "HadHoldMember" in ad:
+        hold = Hold(
+            member=_member(_text(ad, "HadHoldMember")),
+            by=_text(ad, "HadHoldBy"),
+            reason=_text(ad, "HadHoldReason"),
+            since=_seconds(ad.get_float("HadHoldSince", 0.0), "HadHoldSince"),
+        )
+    return Directive(version, pause, hold)
+
+
+def _sightings(text: str) -> tuple[Sighting, ...]:
+    words = text.split()
+    if len(words) > MAXIMUM_MEMBERS:
+        raise ProtocolError(f"HadSightings has more than {MAXIMUM_MEMBERS} entries (got {len(words)})")
+    return tuple(_decode_sighting(word) for word in words)
+
+
+def _decode_sighting(word: str) -> Sighting:
+    """Read one word of HadSightings; fields after those we know are a later version's."""
+    fields = word.split(",")
+    if len(fields) < 10:
+        raise ProtocolError(f"a sighting has at least 10 fields (got {word[:100]!r})")
+    return Sighting(
+        member=_member(fields[0]),
+        age_seconds=_integer(fields[1]) / 1000,
+        remaining_seconds=_integer(fields[2]) / 1000,
+        state=_state(fields[3]),
+        epoch=_integer(fields[4]),
+        rank_id=_integer(fields[5], minimum=-1),
+        candidacy=_integer(fields[6]),
+        wants=fields[7] == "1",
+        abstains_seconds=None if fields[8] == _NONE else _integer(fields[8]) / 1000,
+        successor=_optional_member(fields[9]),
+    )
+
+
+def _members(text: str) -> tuple[Member, ...]:
+    words = text.replace(",", " ").split()
+    if not 0 < len(words) <= MAXIMUM_MEMBERS:
+        raise ProtocolError(f"HadList must have 1 to {MAXIMUM_MEMBERS} members (got {len(words)})")
+    return tuple(_member(word) for word in words)
+
+
+_known_members: dict[str, Member] = {}
+
+
+def _member(text: str) -> Member:
+    """Return the one spelling of an address; the few that a pool has are remembered."""
+    known = _known_members.get(text)
+    if known is not None:
+        return known
+    member = str(_guarded(Address.parse, text))
+    if len(_known_members) < 4 * MAXIMUM_MEMBERS:
+        _known_members[text] = member
+    return member
+
+
+def _optional_member(text: str) -> Member | None:
+    return None if text == _NONE else _member(text)
+
+
+def _guarded(read: Callable[[str], _T], text: str) -> _T:
+    """Map what a reader of text raises to the one exception for a peer's bytes."""
+    try:
+        return read(text)
+    except ValueError as error:
+        raise ProtocolError(f"unreadable value {text[:100]!r}: {error}") from error
+
+
+def _integer(text: str, minimum: int = 0) -> int:
+    if len(text) > 20 or not text.removeprefix("-").isdecimal():
+        raise ProtocolError(f"not a whole number: {text[:100]!r}")
+    number = _guarded(int, text)
+    if not minimum <= number < 2**63:
+        raise ProtocolError(f"a number from {minimum} is wanted (got {number})")
+    return number
+
+
+def _state(text: str) -> State:
+    state = _STATES.get(text)
+    if state is None:
+        raise ProtocolError(f"unknown HadState {text[:100]!r}")
+    return state
+
+
+def _whole(ad: ClassAd, name: str) -> int:
+    number = ad.get_int(name, 0)
+    if number < 0:
+        raise ProtocolError(f"{name} must not be negative (got {number})")
+    return number
+
+
+def _seconds(value: float, name: str) -> float:
+    if not (math.isfinite(value) and value >= 0):
+        raise ProtocolError(f"{name} must be seconds, finite and not negative (got {value})")
+    return value
+
+
+def _optional_seconds(ad: ClassAd, name: str) -> float | None:
+    value = ad.get_float(name)
+    return None if value is None else _seconds(value, name)
+
+
+def _text(ad: ClassAd, name: str) -> str:
+    return ad.get_string(name, "")[:MAXIMUM_TEXT]
+
+
+def _required(value: _T | None, name: str) -> _T:
+    if value is None:
+        raise ProtocolError(f"a HAD ad needs {name}")
+    return value
+
+
+__all__ = ["MAXIMUM_MEMBERS", "PROTOCOL", "WireError", "decode_untrusted", "encode"]
