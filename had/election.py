@@ -30,7 +30,6 @@ machine answers is known at once; then nobody starts within the guard's reaction
 
 from __future__ import annotations
 
-import enum
 import math
 
 import attrs
@@ -73,23 +72,14 @@ from had.fitness import Fitness
 from had.ledger import DISK_RETRY_SECONDS, MAXIMUM_EPOCH, Ledger, owner
 from had.peers import Peer, Report, live_leaders
 from had.ranking import Standing, outranks, standing
-from had.speech import pause_end, sighting_of, spoken
-from had.transitions import LEGAL, Reason, State
+from had.speech import compose, pause_end
+from had.transitions import LEGAL, Reason, Run, State
 
 GUARD_SECONDS = 0.25
 """Nobody starts sooner than this after a leader's daemon was found gone: its guard needs up to 0.2 s (P4)."""
 
 MAXIMUM_EPOCH_JUMP = 2**20 * 128
 """A heard epoch further ahead than this is a broken peer's, not the pool's (hard case 2)."""
-
-
-class Run(enum.Enum):
-    """What the machine knows of its controllee."""
-
-    STOPPED = "stopped"
-    STARTING = "starting"
-    RUNNING = "running"
-    STOPPING = "stopping"
 
 
 class Election:
@@ -121,16 +111,16 @@ class Election:
         self.is_stopping = False
         self.pause_ends_at = pause_end(record.directive, now)
         self.awaits: Member | None = None
-        self._awaits_until = -math.inf
-        self._instance = instance
-        self._sequence = 0
+        self.awaits_until = -math.inf
+        self.instance = instance
+        self.sequence = 0
         self._won: Reason | None = None
-        self._candidacy = 0
-        self._candidacy_at = now
+        self.candidacy = 0
+        self.candidacy_since = now
         self._last_leader: Member | None = None
         self._leaderless = Reason.no_leader
         self._not_before = -math.inf
-        self._handed_over_at = -math.inf
+        self.handed_over_at = -math.inf
         self._awaits_successor_until = -math.inf
         self._vouched_until = math.inf
         self._is_restarting = False
@@ -413,13 +403,10 @@ class Election:
         self._not_before = max(self._not_before, self._now + GUARD_SECONDS)
         if self.settings.restart_window_seconds > 0:
             self.awaits = report.member
-            self._awaits_until = self._now + self.settings.restart_window_seconds
+            self.awaits_until = self._now + self.settings.restart_window_seconds
 
     def _best_leader(self) -> Report | None:
-        found = list(self.leaders.values())
-        if not found:
-            return None
-        return max(found, key=lambda r: (r.claim.successor is None, _leader_key(r.standing(self._now))))
+        return pool.best_leader(self.leaders.values(), self._now)
 
     def _in_pre(self) -> None:
         if self.is_stopping:
@@ -501,7 +488,7 @@ class Election:
 
     def _is_best(self) -> bool:
         """Whether this node goes before every candidate it hears, or hears of."""
-        if self.awaits is not None and self._now < self._awaits_until:
+        if self.awaits is not None and self._now < self.awaits_until:
             return False
         if pool.is_awaited(self.peers, self._now, self.settings.me):
             return True
@@ -538,13 +525,13 @@ class Election:
         voters = [p for p in self.peers.values() if p.is_ours and p.is_alive(self._now)]
         if voters and all(self._has_answered(p) for p in voters):
             return Reason.won_by_answers
-        if self._now >= self._candidacy_at + self.settings.timeout_seconds / 4:
+        if self._now >= self.candidacy_since + self.settings.timeout_seconds / 4:
             return Reason.won_by_waiting
         return None
 
     def _has_answered(self, peer: Peer) -> bool:
         sighting = peer.sees(self.settings.me)
-        return sighting is not None and sighting.candidacy == self._candidacy
+        return sighting is not None and sighting.candidacy == self.candidacy
 
     def _in_leader(self) -> None:
         if self.handing_over is None:
@@ -615,14 +602,14 @@ class Election:
 
     def _become_passive(self, reason: Reason) -> None:
         if self.state is State.LEADER:
-            self._handed_over_at = self._now
+            self.handed_over_at = self._now
             self._set_awaited_successor()
             self.leadership_epoch, self.fitness.restart_at = 0, math.inf
             self._leaderless = Reason.leader_resigned
         self._become(State.PASSIVE, reason)
         self.handing_over = None
         self.leader = None
-        self._candidacy, self.ledger.claim, self._won = 0, 0, None
+        self.candidacy, self.ledger.claim, self._won = 0, 0, None
         self._vouched_until = math.inf
 
     def _set_awaited_successor(self) -> None:
@@ -635,8 +622,8 @@ class Election:
 
     def _become_candidate(self, reason: Reason) -> None:
         self._become(State.ELECTION, reason)
-        self._candidacy = self._sequence + 1
-        self._candidacy_at = self._now
+        self.candidacy = self.sequence + 1
+        self.candidacy_since = self._now
         self.ledger.claim, self._won, self.successor = 0, None, None
 
     def _become_leader(self, reason: Reason) -> None:
@@ -644,7 +631,7 @@ class Election:
         self.leader = self._last_leader = self.settings.me
         self.leadership_epoch = self.ledger.claim
         self.successor, self.handing_over, self.awaits = None, None, None
-        self._candidacy, self._won, self.unheard_since = 0, None, None
+        self.candidacy, self._won, self.unheard_since = 0, None, None
         self._is_restarting = False
         if self.hold is not None and (
             reason is not Reason.handed_over or self.hold.member == self.settings.me
@@ -703,7 +690,7 @@ class Election:
             elif peer.is_ours is False and kind is not None and (is_condor_due or member in self._replies):
                 chosen = kind
             if chosen is not None:
-                message = message or self._message()
+                message = message or self._compose()
                 self._emit(Send(member, message, chosen))
         self._is_dirty = False
         self._replies.clear()
@@ -720,9 +707,10 @@ class Election:
 
     def _is_announcing(self) -> bool:
         best = self._best_leader()
-        return self._wants() and best is not None and self.peers[best.member].is_ours is False
+        return self.is_asking and best is not None and self.peers[best.member].is_ours is False
 
-    def _wants(self) -> bool:
+    @property
+    def is_asking(self) -> bool:
         """Whether this node asks for leadership as the returning primary (P6)."""
         best = self._best_leader()
         return (
@@ -736,35 +724,9 @@ class Election:
             and (self.hold is None or self.hold.member != self.settings.me)
         )
 
-    def _message(self) -> Message:
-        s = self.settings
-        self._sequence += 1
-        names_successor = self.state is State.LEADER or self._now < self._handed_over_at + s.timeout_seconds
-        is_awaiting = self.awaits is not None and self._now < self._awaits_until
-        return Message(
-            sender=s.me,
-            rank_id=s.my_id,
-            controllee=s.controllee,
-            state=self.state,
-            members=s.members,
-            instance=self._instance,
-            sequence=self._sequence,
-            validity_seconds=s.timeout_seconds,
-            up_seconds=self._now - self.started_at,
-            epoch=self.record.epoch,
-            is_primary=s.is_primary,
-            follows=self.leader,
-            is_active=self.run is Run.RUNNING,
-            sightings=tuple(sighting_of(p, self._now) for p in self.peers.values() if p.is_alive(self._now)),
-            candidacy=self._candidacy,
-            wants=self._wants(),
-            successor=self.successor if names_successor else None,
-            abstains_seconds=self.abstains_seconds,
-            awaits=self.awaits if is_awaiting else None,
-            directive=spoken(self.record.directive, self.pause_ends_at, self._now),
-            shared_hash=s.shared_hash,
-            version=s.version,
-        )
+    def _compose(self) -> Message:
+        self.sequence += 1
+        return compose(self, self._now)
 
     def _emit(self, effect: Effect) -> None:
         self._effects.append(effect)
@@ -789,8 +751,8 @@ class Election:
             found += [
                 self._not_before,
                 self._awaits_successor_until,
-                self._awaits_until,
-                self._candidacy_at + t / 4,
+                self.awaits_until,
+                self.candidacy_since + t / 4,
             ]
             found += [p.heard_at + t / 2 for p in self.peers.values()]
         if self.state is State.LEADER:
@@ -804,7 +766,3 @@ class Election:
         if self.ledger.wanted.directive.pause is not None:
             found.append(self.pause_ends_at)
         return [*found, math.inf]
-
-
-def _leader_key(standing: Standing) -> tuple[bool, int, Member]:
-    return (standing.is_fit, standing.rank_id, standing.member)

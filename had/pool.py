@@ -6,7 +6,7 @@ whether anybody hears us. None of them changes anything.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from had.events import ElectionSettings, Hold, Member, Message
 from had.ledger import owner
@@ -60,6 +60,16 @@ def has_resigned(peers: Peers, now: float, report: Report) -> bool:
         r.member == peer.member and r.claim.state is not State.LEADER
         for r in reports(peers, now, notable_only=False)
     )
+
+
+def best_leader(leaders: Iterable[Report], now: float) -> Report | None:
+    """Return the leader to follow: one that is not handing over, fit, of the highest rank; None if there is none."""
+
+    def order(report: Report) -> tuple[bool, bool, int, Member]:
+        place = report.standing(now)
+        return (report.claim.successor is None, place.is_fit, place.rank_id, place.member)
+
+    return max(leaders, key=order, default=None)
 
 
 def candidates(peers: Peers, now: float) -> list[Report]:

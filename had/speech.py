@@ -6,11 +6,47 @@ Ages and remaining times are relative to the moment of speaking, since members s
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import attrs
 
-from had.events import Directive, Sighting
+from had.events import Directive, Message, Sighting
 from had.peers import Peer
+from had.transitions import Run, State
+
+if TYPE_CHECKING:
+    from had.election import Election
+
+
+def compose(node: Election, now: float) -> Message:
+    """Put a node's present state into a message; what must be durable first is taken from the disk's record."""
+    settings = node.settings
+    names_successor = node.state is State.LEADER or now < node.handed_over_at + settings.timeout_seconds
+    is_awaiting = node.awaits is not None and now < node.awaits_until
+    return Message(
+        sender=settings.me,
+        rank_id=settings.my_id,
+        controllee=settings.controllee,
+        state=node.state,
+        members=settings.members,
+        instance=node.instance,
+        sequence=node.sequence,
+        validity_seconds=settings.timeout_seconds,
+        up_seconds=now - node.started_at,
+        epoch=node.epoch,
+        is_primary=settings.is_primary,
+        follows=node.leader,
+        is_active=node.run is Run.RUNNING,
+        sightings=tuple(sighting_of(p, now) for p in node.peers.values() if p.is_alive(now)),
+        candidacy=node.candidacy,
+        wants=node.is_asking,
+        successor=node.successor if names_successor else None,
+        abstains_seconds=node.abstains_seconds,
+        awaits=node.awaits if is_awaiting else None,
+        directive=spoken(node.record.directive, node.pause_ends_at, now),
+        shared_hash=settings.shared_hash,
+        version=settings.version,
+    )
 
 
 def sighting_of(peer: Peer, now: float) -> Sighting:

@@ -26,6 +26,15 @@ class State(enum.Enum):
     WITNESS = "witness"
 
 
+class Run(enum.Enum):
+    """What the machine knows of its controllee."""
+
+    STOPPED = "stopped"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+
+
 class Reason(enum.Enum):
     """Why a state was left: the name is the metric's label, the value is the sentence for people."""
 
