@@ -147,7 +147,6 @@ CONTROLLEE: tuple[Knob, ...] = (
         Kind.PATH,
         None,
         "Program of the controllee that HAD_CONTROLLEE names, like `NEGOTIATOR = /usr/sbin/condor_negotiator`.",
-        reload=Reload.HARD,
         is_ours=True,
     ),
     Knob(
@@ -155,7 +154,6 @@ CONTROLLEE: tuple[Knob, ...] = (
         Kind.STRING,
         None,
         "Arguments of that program, split at blanks; quotes keep blanks together.",
-        reload=Reload.HARD,
         is_ours=True,
     ),
     Knob(
@@ -164,7 +162,6 @@ CONTROLLEE: tuple[Knob, ...] = (
         None,
         "Extra environment of that program: `NAME=value` separated by blanks, perhaps within double quotes, or"
         " separated by semicolons.",
-        reload=Reload.HARD,
         is_ours=True,
     ),
     Knob(
@@ -180,7 +177,6 @@ CONTROLLEE: tuple[Knob, ...] = (
         Kind.COMMAND,
         None,
         "With HAD_CONTROL = command: starts the controllee; exit status 0 means that it runs.",
-        reload=Reload.HARD,
         is_ours=True,
     ),
     Knob(
@@ -188,7 +184,6 @@ CONTROLLEE: tuple[Knob, ...] = (
         Kind.COMMAND,
         None,
         "With HAD_CONTROL = command: stops the controllee; exit status 0 means that it is gone.",
-        reload=Reload.HARD,
         is_ours=True,
     ),
     Knob(
@@ -196,7 +191,6 @@ CONTROLLEE: tuple[Knob, ...] = (
         Kind.COMMAND,
         None,
         "With HAD_CONTROL = command: exit status 0 means that the controllee runs.",
-        reload=Reload.HARD,
         is_ours=True,
     ),
     Knob(

@@ -190,7 +190,6 @@ SECURITY: tuple[Knob, ...] = (
         Kind.STRING,
         "$(UID_DOMAIN)",
         "Issuer of this pool's tokens; the same on every member.",
-        is_shared=True,
         daemons=_ALL,
     ),
     Knob("UID_DOMAIN", Kind.STRING, "$(FULL_HOSTNAME)", "Domain of this host's user names.", daemons=_ALL),

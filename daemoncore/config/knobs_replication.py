@@ -54,7 +54,6 @@ REPLICATION: tuple[Knob, ...] = (
         "$(NEGOTIATOR_STATE_FILE:$(SPOOL)/Accountantnew.log)",
         "The file that is replicated. Default: NEGOTIATOR_STATE_FILE, as it was called before 7.2, else the accountant's"
         " log in SPOOL.",
-        is_shared=True,
         daemons=("had", "replication"),
     ),
     Knob(

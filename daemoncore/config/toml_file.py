@@ -29,7 +29,7 @@ def read_toml(path: str, text: str, table: MacroTable) -> list[Problem]:
     problems: list[Problem] = []
     for key, value in document.items():
         source = Source(path, _line_of(key, text))
-        message = _fault(key, value, controllee, table)
+        message = _fault(key, value, controllee)
         if message is not None:
             problems.append(Problem(source, message))
             continue
@@ -46,15 +46,14 @@ def _controllee(document: dict[str, object]) -> str:
     return named if isinstance(named, str) else knobs.TABLE["HAD_CONTROLLEE"].default or ""
 
 
-def _fault(key: str, value: object, controllee: str, table: MacroTable) -> str | None:
+def _fault(key: str, value: object, controllee: str) -> str | None:
     """What is wrong with one key, or None."""
     if isinstance(value, dict):
         return f"{key} is a table; the file is flat: a knob stands at the top, as NAME = value"
     if not isinstance(value, str | int | float | bool) and not _is_flat_list(value):
         return f"{key} must be a string, a number, true or false, or a list of strings (got {value})"
-    upper = key.upper()
-    for prefix in table.prefixes():
-        upper = upper.removeprefix(prefix)
+    # A quoted "manager1.HAD_SELF" is for one instance; the part before the dot is its name.
+    upper = key.upper().rpartition(".")[2]
     if knobs.find(upper, controllee) is None and upper not in knobs.MISSPELT:
         meant = knobs.suggest(upper)
         return f"{key} is not a knob" + (f"; did you mean {meant}?" if meant else "")

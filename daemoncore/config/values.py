@@ -6,33 +6,16 @@ where HTCondor's tools fall back to the default in silence and its daemons abort
 
 import re
 
-import attrs
-
 from daemoncore.config.expressions import ExpressionError, Value, evaluate
 from daemoncore.config.knob import Kind, Knob
-
-
-@attrs.frozen
-class LogLimit:
-    """When a log is rotated: at a size, or at an age; both None is never."""
-
-    size_bytes: int | None = None
-    age_seconds: float | None = None
-
+from daemoncore.log_file import RotationLimit
 
 #: What a knob's value can be.
-Typed = str | int | float | bool | LogLimit | tuple[str, ...]
+Typed = str | int | float | bool | RotationLimit | tuple[str, ...]
 
 
 class ValueRefusedError(Exception):
     """The text is no value of its knob; the message starts with `must`."""
-
-
-#: Units of log limits by first letters. A lower-case m is minutes and an upper-case M is MiB.
-_SIZES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_AGES = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "hr": 3600, "hour": 3600, "d": 86400, "day": 86400}
-_AGES |= {"w": 604800, "week": 604800} | {name + "s": value for name, value in _AGES.items() if len(name) > 1}
-_LIMIT = re.compile(r"(?P<number>-?\d+(?:\.\d+)?)\s*(?P<unit>[A-Za-z]*)")
 
 
 def split_list(text: str) -> tuple[str, ...]:
@@ -110,30 +93,8 @@ def _hint(text: str) -> str:
     return ", without a unit" if re.fullmatch(r"\s*\d+(\.\d+)?\s*[A-Za-z]+\s*", text) else ""
 
 
-def _log_limit(text: str) -> LogLimit:
-    found = _LIMIT.fullmatch(text.strip())
-    if found is None:
-        value = _evaluated(text)
-        if isinstance(value, bool | str) or value is None:
-            raise ValueRefusedError(
-                f"must be a size (B, Kb, Mb, Gb, Tb) or an age (s, min, h, d, w) (got {text})"
-            )
-        return _limit(float(value), 1, text)
-    number, unit = float(found["number"]), found["unit"]
-    is_age = unit == "m" or (unit.lower() in _AGES and unit != "M")
-    if is_age:
-        if number < 0:
-            raise ValueRefusedError(f"must not be negative (got {text})")
-        return LogLimit(age_seconds=number * _AGES[unit.lower()]) if number else LogLimit()
-    letter = unit.lower().removesuffix("b").removesuffix("i") if unit.lower() != "b" else "b"
-    if letter not in _SIZES:
-        raise ValueRefusedError(
-            f"must be a size (B, Kb, Mb, Gb, Tb) or an age (s, min, h, d, w) (got {text})"
-        )
-    return _limit(number, _SIZES[letter], text)
-
-
-def _limit(number: float, unit_bytes: int, text: str) -> LogLimit:
-    if not 0 <= number * unit_bytes < 2.0**63:
-        raise ValueRefusedError(f"must not be negative, nor beyond 64 bits (got {text})")
-    return LogLimit(size_bytes=int(number * unit_bytes)) if number else LogLimit()
+def _log_limit(text: str) -> RotationLimit:
+    try:
+        return RotationLimit.parse(text)
+    except ValueError as error:
+        raise ValueRefusedError(str(error)) from error

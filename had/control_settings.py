@@ -1,0 +1,158 @@
+"""How the controllee is started and stopped, as the configuration says it.
+
+HAD_CONTROLLEE is a name. With HAD_CONTROL = spawn the knob of that name is the program; with `command` three commands
+take its place. What this version cannot do yet is refused with a sentence, never ignored.
+"""
+
+import enum
+import os
+import re
+import shutil
+from collections.abc import Mapping
+
+import attrs
+
+from daemoncore.config.arguments import split_arguments, split_environment
+from had.membership import Examination
+
+#: condor_master marks the daemons that it starts with this variable.
+MASTER_MARK = "CONDOR_INHERIT"
+
+
+class ControlKind(enum.Enum):
+    """Who starts and stops the controllee."""
+
+    #: This daemon, through its guard.
+    SPAWN = "spawn"
+    #: Commands of the user's.
+    COMMAND = "command"
+    #: Nobody: a witness has no controllee.
+    NONE = "none"
+
+
+@attrs.frozen
+class Control:
+    """The controllee and its reins.
+
+    Attributes:
+        controllee: its name.
+        kind: who starts and stops it.
+        argv: program and arguments, for SPAWN.
+        environment: variables that it gets beyond the daemon's.
+        start_command: HAD_START_COMMAND, split; for COMMAND, like its siblings.
+        stop_command: HAD_STOP_COMMAND, split.
+        check_command: HAD_CHECK_COMMAND, split; empty when nothing checks.
+        stop_timeout_seconds: from SIGTERM to SIGKILL.
+        log_path: where its output goes; empty is the daemon's standard error.
+        on_change: HAD_ON_CHANGE, split; empty is none.
+    """
+
+    controllee: str
+    kind: ControlKind
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    start_command: tuple[str, ...]
+    stop_command: tuple[str, ...]
+    check_command: tuple[str, ...]
+    stop_timeout_seconds: float
+    log_path: str
+    on_change: tuple[str, ...]
+
+
+def read_control(
+    examination: Examination, environment: Mapping[str, str], *, is_witness: bool = False
+) -> Control | None:
+    """Return the controllee's settings, or refuse and return None.
+
+    Args:
+        examination: the configuration; gets the problems.
+        environment: the process environment, which tells whether condor_master started us.
+        is_witness: whether this node never leads, so that nothing needs to be set.
+    """
+    configuration = examination.configuration
+    controllee = configuration.text("HAD_CONTROLLEE") or "negotiator"
+    if not re.fullmatch(r"[A-Za-z0-9_]+", controllee):
+        examination.refuse("HAD_CONTROLLEE", f"must be one word of letters, digits and _ (got {controllee})")
+        return None
+    kind = ControlKind.NONE if is_witness else _kind(examination, environment)
+    if kind is None:
+        return None
+    upper = controllee.upper()
+    stop_timeout = configuration.get("HAD_CONTROLLEE_STOP_TIMEOUT")
+    assert isinstance(stop_timeout, float)
+    commands = {name: _split(f"HAD_{name}_COMMAND", examination) for name in ("START", "STOP", "CHECK")}
+    control = Control(
+        controllee=controllee,
+        kind=kind,
+        argv=_argv(upper, examination) if kind is ControlKind.SPAWN else (),
+        environment=_environment(f"{upper}_ENVIRONMENT", examination),
+        start_command=commands["START"],
+        stop_command=commands["STOP"],
+        check_command=commands["CHECK"],
+        stop_timeout_seconds=stop_timeout,
+        log_path=configuration.text(f"{upper}_LOG") or "",
+        on_change=_split("HAD_ON_CHANGE", examination),
+    )
+    if kind is ControlKind.COMMAND:
+        _require_commands(control, examination)
+    return control
+
+
+def _kind(examination: Examination, environment: Mapping[str, str]) -> ControlKind | None:
+    chosen = examination.configuration.get("HAD_CONTROL")
+    if chosen == "command":
+        return ControlKind.COMMAND
+    if chosen == "master":
+        examination.refuse(
+            "HAD_CONTROL",
+            "must be spawn or command in this version: control by condor_master comes in a later one",
+        )
+        return None
+    if chosen == "auto" and MASTER_MARK in environment:
+        examination.refuse(
+            "HAD_CONTROL",
+            "is auto, which means master, since condor_master started this daemon; this version needs spawn or command",
+        )
+        return None
+    return ControlKind.SPAWN
+
+
+def _argv(name: str, examination: Examination) -> tuple[str, ...]:
+    program = examination.configuration.text(name)
+    if program is None:
+        examination.refuse(
+            name, "must be the program of HAD_CONTROLLEE (it is not set), or HAD_CONTROL = command"
+        )
+        return ()
+    if shutil.which(program) is None:
+        reason = "is not executable" if os.path.exists(program) else "does not exist"  # noqa: PTH110  a name too
+        examination.warn(name, f"names {program}, which {reason} on this host")
+    return (program, *_split(f"{name}_ARGS", examination))
+
+
+def _split(name: str, examination: Examination) -> tuple[str, ...]:
+    text = examination.configuration.text(name)
+    if text is None:
+        return ()
+    try:
+        return split_arguments(text)
+    except ValueError as error:
+        examination.refuse(name, f"cannot be split into arguments: {error}")
+        return ()
+
+
+def _environment(name: str, examination: Examination) -> Mapping[str, str]:
+    text = examination.configuration.text(name)
+    if text is None:
+        return {}
+    try:
+        return split_environment(text)
+    except ValueError as error:
+        examination.refuse(name, f"cannot be split into variables: {error}")
+        return {}
+
+
+def _require_commands(control: Control, examination: Examination) -> None:
+    for name, command in (("START", control.start_command), ("STOP", control.stop_command)):
+        if not command:
+            examination.refuse(f"HAD_{name}_COMMAND", "must be set, since HAD_CONTROL is command")

@@ -1,0 +1,215 @@
+"""Who the members are, and which of them this node is.
+
+Addresses are resolved here, once, while a configuration is loaded; the running daemon only knows numbers. Everything
+that the network could say comes in as functions, so that the rules are tested without one.
+"""
+
+import fnmatch
+from collections.abc import Callable, Iterable, Sequence
+
+import attrs
+
+from daemoncore.address import Address
+from daemoncore.config import Configuration, Problem
+
+#: An id is seven bits of an epoch, so this many members can make epochs that never collide.
+MAXIMUM_MEMBERS = 128
+
+
+@attrs.frozen
+class Member:
+    """One entry of HAD_LIST, HAD_WITNESS_LIST or REPLICATION_LIST.
+
+    Attributes:
+        entry: as the list spells it.
+        address: the same, parsed.
+        numeric: the same, resolved to numbers.
+    """
+
+    entry: str
+    address: Address
+    numeric: Address
+
+    @property
+    def name(self) -> str:
+        """The identity that the election uses: the numeric address."""
+        return str(self.numeric)
+
+
+@attrs.frozen
+class Network:
+    """What the rules ask of the machine.
+
+    Attributes:
+        resolve: numeric addresses of a host, best first; raises OSError.
+        is_bindable: whether a numeric address is this host's own.
+        interface_addresses: addresses of a network interface by its name.
+    """
+
+    resolve: Callable[[str], Sequence[str]]
+    is_bindable: Callable[[str], bool]
+    interface_addresses: Callable[[str], Sequence[str]]
+
+
+@attrs.define
+class Examination:
+    """A configuration under examination: rules read from it, and write what is wrong."""
+
+    configuration: Configuration
+    network: Network
+    problems: list[Problem] = attrs.field(factory=list)
+    warnings: list[Problem] = attrs.field(factory=list)
+
+    def refuse(self, knob: str, message: str) -> None:
+        """Note that a knob is wrong; the message starts after its name."""
+        self.problems.append(self.configuration.problem(knob, message))
+
+    def warn(self, knob: str, message: str) -> None:
+        """Note something that the daemon can live with."""
+        warning = attrs.evolve(self.configuration.problem(knob, message), is_warning=True)
+        self.warnings.append(warning)
+
+    def items(self, knob: str) -> tuple[str, ...]:
+        """Return the entries of a list knob."""
+        value = self.configuration.get(knob)
+        return value if isinstance(value, tuple) else ()
+
+
+def read_members(knob: str, examination: Examination) -> tuple[Member, ...]:
+    """Return the members that a list knob names; entries that are none are refused and left out."""
+    members = []
+    for entry in examination.items(knob):
+        member = _read_member(knob, entry, examination)
+        if member is not None:
+            members.append(member)
+    return tuple(members)
+
+
+def _read_member(knob: str, entry: str, examination: Examination) -> Member | None:
+    try:
+        address = Address.parse(entry)
+    except ValueError as error:
+        examination.refuse(knob, f"has an entry that is no address: {error}")
+        return None
+    try:
+        numbers = examination.network.resolve(address.host)
+    except OSError as error:
+        examination.refuse(knob, f"names {address.host}, which cannot be resolved: {error.strerror or error}")
+        return None
+    return Member(entry, address, attrs.evolve(address, host=numbers[0]))
+
+
+def check_lists(members: Sequence[Member], witnesses: Sequence[Member], examination: Examination) -> None:
+    """Refuse duplicates, witnesses that are members, and more members than ids."""
+    for knob, group in (("HAD_LIST", members), ("HAD_WITNESS_LIST", witnesses)):
+        for first, second in _duplicates(group):
+            same = f"{first} twice" if first == second else f"{first} and {second}, which are the same"
+            examination.refuse(knob, f"must name each member once (got {same})")
+    candidates = {member.numeric for member in members}
+    for witness in witnesses:
+        if witness.numeric in candidates:
+            examination.refuse(
+                "HAD_WITNESS_LIST", f"must not name a member of HAD_LIST (got {witness.entry})"
+            )
+    if len(members) > MAXIMUM_MEMBERS:
+        examination.refuse("HAD_LIST", f"must have at most {MAXIMUM_MEMBERS} members (got {len(members)})")
+
+
+def _duplicates(group: Iterable[Member]) -> list[tuple[str, str]]:
+    seen: dict[Address, str] = {}
+    found = []
+    for member in group:
+        if member.numeric in seen:
+            found.append((seen[member.numeric], member.entry))
+        seen.setdefault(member.numeric, member.entry)
+    return found
+
+
+def compare_lists(members: Sequence[Member], replicas: Sequence[Member]) -> list[str]:
+    """Return one sentence for each place where HAD_LIST and REPLICATION_LIST name different hosts."""
+    differences = []
+    for index in range(max(len(members), len(replicas))):
+        member = members[index] if index < len(members) else None
+        replica = replicas[index] if index < len(replicas) else None
+        if member is None or replica is None or member.numeric.host != replica.numeric.host:
+            ours = member.entry if member else "nothing"
+            theirs = replica.entry if replica else "nothing"
+            differences.append(f"entry {index + 1} is {ours} in HAD_LIST and {theirs} in REPLICATION_LIST")
+    hosts = [sorted(entry.numeric.host for entry in group) for group in (members, replicas)]
+    if differences and hosts[0] == hosts[1]:
+        differences.append("the hosts are the same, in a different order")
+    return differences
+
+
+def find_self(everyone: Sequence[Member], port: int | None, examination: Examination) -> Member | None:
+    """Return this node's own entry, or refuse and return None (hard case 23).
+
+    HAD_SELF names it; else it is the one entry with our port that NETWORK_INTERFACE allows and that this host can bind.
+
+    Args:
+        everyone: the members and the witnesses.
+        port: the port of `-p`, or None.
+        examination: gets the problems.
+    """
+    named = examination.configuration.text("HAD_SELF")
+    if named is not None:
+        return _named_self(named, everyone, port, examination)
+    allowed = _allowed_hosts(examination)
+    candidates = [
+        member
+        for member in everyone
+        if (port is None or member.numeric.port == port)
+        and (allowed is None or any(fnmatch.fnmatchcase(member.numeric.host, pattern) for pattern in allowed))
+        and examination.network.is_bindable(member.numeric.host)
+    ]
+    if len(candidates) == 1:
+        return candidates[0]
+    _refuse_self(candidates, everyone, port, examination)
+    return None
+
+
+def _named_self(
+    named: str, everyone: Sequence[Member], port: int | None, examination: Examination
+) -> Member | None:
+    numeric = None
+    try:
+        address = Address.parse(named)
+        numeric = attrs.evolve(address, host=examination.network.resolve(address.host)[0])
+    except (ValueError, OSError):
+        address = None
+    for member in everyone:
+        if named == member.entry or address == member.address or numeric == member.numeric:
+            if port is not None and port != member.numeric.port:
+                examination.refuse(
+                    "HAD_SELF", f"is {member.entry}, but the daemon was told to listen on port {port}"
+                )
+            return member
+    examination.refuse("HAD_SELF", f"must be an entry of HAD_LIST or HAD_WITNESS_LIST (got {named})")
+    return None
+
+
+def _allowed_hosts(examination: Examination) -> tuple[str, ...] | None:
+    """The addresses and patterns that NETWORK_INTERFACE allows; None for all."""
+    text = examination.configuration.text("NETWORK_INTERFACE") or "*"
+    items = text.replace(",", " ").split()
+    if "*" in items:
+        return None
+    patterns: list[str] = []
+    for item in items:
+        patterns.extend(examination.network.interface_addresses(item) or (item.strip("[]"),))
+    return tuple(patterns)
+
+
+def _refuse_self(
+    candidates: Sequence[Member], everyone: Sequence[Member], port: int | None, examination: Examination
+) -> None:
+    where = "" if port is None else f" with port {port}"
+    if candidates:
+        entries = ", ".join(member.entry for member in candidates)
+        message = f"has several entries{where} that this host could be ({entries}); set HAD_SELF or NETWORK_INTERFACE"
+    else:
+        interface = examination.configuration.text("NETWORK_INTERFACE") or "*"
+        entries = ", ".join(member.entry for member in everyone)
+        limit = "" if interface == "*" else f" and NETWORK_INTERFACE = {interface}"
+        message = f"must have an entry for this host{where}{limit} (got {entries}); or HAD_SELF must name it"
+    examination.refuse("HAD_LIST", message)

@@ -1,0 +1,60 @@
+"""Whether a configuration says at all who may command this daemon (hard case 5).
+
+An election that anybody on the network may join is a way to stop a pool. So a member off loopback without any
+security setting is refused, with the lines to add. Host lists as the manual's sample has them are enough to start;
+where a modern HTCondor would still refuse the members' messages, the missing line is named.
+"""
+
+import re
+from collections.abc import Sequence
+
+from had.membership import Examination, Member
+
+#: Settings that say who may do what, or how they prove who they are.
+_POLICY = re.compile(
+    r"(HOST)?(ALLOW|DENY)_[A-Z_]+"
+    r"|SEC_[A-Z_]+_(AUTHENTICATION|ENCRYPTION|INTEGRITY|NEGOTIATION)(_METHODS)?"
+)
+#: Settings that let the members' messages pass: they are commands of the DAEMON level.
+_ADMITS_MEMBERS = re.compile(r"(HOST)?ALLOW_(DAEMON|WRITE)(_HAD)?|SEC_(DEFAULT|DAEMON)_AUTHENTICATION")
+
+#: What is proposed to a pool without any policy.
+PROPOSAL = (
+    "add ALLOW_DAEMON = condor@* condor_pool@* and SEC_DEFAULT_AUTHENTICATION = REQUIRED"
+    " with a signing key (use SECURITY : recommended does both), or host lists like ALLOW_DAEMON = $(COLLECTOR_HOST)"
+)
+
+
+def check_policy(everyone: Sequence[Member], examination: Examination) -> None:
+    """Refuse an open election, and warn of one whose members a modern pool would turn away."""
+    names = set(_policy_names(examination))
+    remote = [member for member in everyone if not member.numeric.is_loopback]
+    if remote and not names:
+        examination.refuse(
+            "HAD_LIST",
+            f"has a member off this host ({remote[0].entry}) and nothing says who may command it; {PROPOSAL}",
+        )
+    if names and not any(_ADMITS_MEMBERS.fullmatch(name) for name in names):
+        examination.warn(
+            "ALLOW_DAEMON",
+            "is not set, and HTCondor 9 or later refuses the members' messages without it;"
+            " add ALLOW_DAEMON = $(COLLECTOR_HOST), or better a security policy",
+        )
+    if remote:
+        _warn_of_loopback_names(everyone, examination)
+
+
+def _policy_names(examination: Examination) -> list[str]:
+    configuration = examination.configuration
+    bare = (name.upper().rpartition(".")[2] for name in configuration)
+    return [name for name in bare if _POLICY.fullmatch(name) and configuration.text(name)]
+
+
+def _warn_of_loopback_names(everyone: Sequence[Member], examination: Examination) -> None:
+    """A hosts file that maps a host's own name to 127.0.1.1 makes it unreachable for the others."""
+    for member in everyone:
+        if member.numeric.is_loopback and not member.address.is_numeric:
+            examination.warn(
+                "HAD_LIST",
+                f"names {member.address.host}, which is {member.numeric.host} here; other members cannot reach that",
+            )

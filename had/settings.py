@@ -1,0 +1,397 @@
+"""What the election daemon takes from its configuration: one frozen value, checked as a whole.
+
+`settings_from` is a function of a configuration and of what the network says; it reports every problem at once.
+After it nothing in the daemon reads a knob, resolves a name or guesses a default. `compare` says what a new
+configuration asks of a running daemon.
+"""
+
+import enum
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+
+from daemoncore import local_addresses
+from daemoncore.config import Configuration, ConfigurationError, Problem, knobs, load
+from daemoncore.log import LogSettings, LogSettingsError
+from had.control_settings import Control, ControlKind, read_control
+from had.events import ElectionSettings
+from had.membership import (
+    Examination,
+    Member,
+    Network,
+    check_lists,
+    compare_lists,
+    find_self,
+    read_members,
+)
+from had.policy_check import check_policy
+
+#: The network as this host sees it; tests bring their own.
+HOST_NETWORK = Network(
+    local_addresses.resolve, local_addresses.is_bindable, local_addresses.interface_addresses
+)
+
+
+class Change(enum.Enum):
+    """What a new configuration asks of a running daemon."""
+
+    UNCHANGED = "unchanged"
+    #: Taken up while everything goes on; the controllee keeps its pid.
+    SOFT = "soft"
+    #: The controllee is stopped and the election starts over.
+    HARD = "hard"
+
+
+@attrs.frozen
+class Settings:
+    """Everything that the election daemon does by configuration; times in seconds.
+
+    Attributes:
+        me: this node's own entry.
+        members: HAD_LIST, best first.
+        witnesses: HAD_WITNESS_LIST.
+        connection_timeout_seconds: T.
+        use_primary: whether the first member leads whenever it is up.
+        control: the controllee, and how it is started and stopped.
+        clock_drift: fraction by which two clocks may run apart.
+        restart_window_seconds: HAD_DAEMON_RESTART_WINDOW.
+        backoff_constant_seconds: MASTER_HAD_BACKOFF_CONSTANT or the generic one; its siblings follow.
+        had_dir: folder of durable files; the daemon claims a subfolder of it.
+        owner: uid and gid of CONDOR_IDS; None when it is not set.
+        http_address: where the read-only HTTP listens.
+        http_port: its port; None is off.
+        log: where the log goes and how it looks.
+        on_change: HAD_ON_CHANGE split into arguments; empty is none.
+        state_file: STATE_FILE, which the controllee is told.
+        update_interval_seconds: HAD_UPDATE_INTERVAL.
+        collectors: COLLECTOR_HOST, as it is spelled.
+        use_replication: whether a replication daemon is wanted; this version has none.
+        shared_hash: 48 bits over the settings that all members must agree on.
+        warnings: what was odd and did not prevent the start, those of the configuration included.
+    """
+
+    me: Member
+    members: tuple[Member, ...]
+    witnesses: tuple[Member, ...]
+    connection_timeout_seconds: float
+    use_primary: bool
+    control: Control
+    clock_drift: float
+    restart_window_seconds: float
+    backoff_constant_seconds: float
+    backoff_factor: float
+    backoff_ceiling_seconds: float
+    recover_seconds: float
+    had_dir: Path
+    owner: tuple[int, int] | None
+    http_address: str
+    http_port: int | None
+    log: LogSettings
+    on_change: tuple[str, ...]
+    state_file: str
+    update_interval_seconds: float
+    collectors: tuple[str, ...]
+    use_replication: bool
+    shared_hash: int
+    warnings: tuple[Problem, ...] = attrs.field(eq=False)
+
+    @property
+    def is_witness(self) -> bool:
+        """Whether this node votes and never leads."""
+        return self.me in self.witnesses
+
+    def election(self, version: str = "") -> ElectionSettings:
+        """Return the part that the state machine works with."""
+        everyone = (*self.members, *self.witnesses)
+        return ElectionSettings(
+            me=self.me.name,
+            members=tuple(member.name for member in self.members),
+            controllee=self.control.controllee,
+            timeout_seconds=self.connection_timeout_seconds,
+            use_primary=self.use_primary,
+            witnesses=tuple(member.name for member in self.witnesses),
+            clock_drift=self.clock_drift,
+            stop_timeout_seconds=self.control.stop_timeout_seconds,
+            restart_window_seconds=self.restart_window_seconds,
+            backoff_constant_seconds=self.backoff_constant_seconds,
+            backoff_factor=self.backoff_factor,
+            backoff_ceiling_seconds=self.backoff_ceiling_seconds,
+            recover_seconds=self.recover_seconds,
+            shared_hash=self.shared_hash,
+            version=version,
+            labels=tuple((member.name, member.entry) for member in everyone),
+        )
+
+
+def load_settings(
+    path: str | None,
+    *,
+    local_name: str | None = None,
+    port: int | None = None,
+    is_terminal: bool = False,
+    environment: Mapping[str, str],
+) -> Settings:
+    """Read this host's configuration and return the settings.
+
+    Args:
+        path: the root file, or None to look for it.
+        local_name: `-local-name`.
+        port: `-p`.
+        is_terminal: `-t`.
+        environment: the process environment.
+
+    Raises:
+        ConfigurationError: with everything that is wrong.
+    """
+    configuration = load(path, local_name=local_name, environment=environment)
+    return settings_from(
+        configuration, HOST_NETWORK, port=port, is_terminal=is_terminal, environment=environment
+    )
+
+
+def settings_from(
+    configuration: Configuration,
+    network: Network,
+    *,
+    port: int | None = None,
+    is_terminal: bool = False,
+    environment: Mapping[str, str] | None = None,
+) -> Settings:
+    """Return the settings of a configuration.
+
+    Args:
+        configuration: what the files say.
+        network: what the host's network says.
+        port: the port that the daemon was told to listen on (`-p`).
+        is_terminal: whether the log goes to standard error (`-t`).
+        environment: the process environment, for the parent's marks and XDG_STATE_HOME.
+
+    Raises:
+        ConfigurationError: with everything that is wrong.
+    """
+    examination = Examination(configuration, network)
+    settings = examine(examination, port=port, is_terminal=is_terminal, environment=environment or {})
+    if examination.problems or settings is None:
+        raise ConfigurationError(examination.problems)
+    return settings
+
+
+def examine(
+    examination: Examination,
+    *,
+    port: int | None = None,
+    is_terminal: bool = False,
+    environment: Mapping[str, str],
+) -> Settings | None:
+    """Apply every rule; problems and warnings are left in the examination. None when no settings come out."""
+    configuration = examination.configuration
+    members = read_members("HAD_LIST", examination)
+    witnesses = read_members("HAD_WITNESS_LIST", examination)
+    replicas = read_members("REPLICATION_LIST", examination)
+    if not examination.items("HAD_LIST"):
+        examination.refuse("HAD_LIST", "must name the members of the election (it is not set)")
+    check_lists(members, witnesses, examination)
+    _check_replication(members, replicas, examination)
+    _check_later_versions(examination)
+    everyone = (*members, *witnesses)
+    check_policy(everyone, examination)
+    # With a broken list a second complaint about our own entry would only confuse.
+    me = None if examination.problems else find_self(everyone, port, examination)
+    if me is not None and me.address.sock:
+        examination.refuse(
+            "HAD_LIST", f"must give this node a port of its own in this version (got {me.entry})"
+        )
+    control = read_control(examination, environment, is_witness=me in witnesses)
+    owner = _read_owner(examination)
+    log = _read_log(examination, is_terminal=is_terminal)
+    if me is None or control is None or log is None or examination.problems:
+        return None
+    return Settings(
+        me=me,
+        members=members,
+        witnesses=witnesses,
+        connection_timeout_seconds=_number(configuration, "HAD_CONNECTION_TIMEOUT"),
+        use_primary=bool(configuration.get("HAD_USE_PRIMARY")),
+        control=control,
+        clock_drift=_number(configuration, "HAD_CLOCK_DRIFT"),
+        restart_window_seconds=_number(configuration, "HAD_DAEMON_RESTART_WINDOW"),
+        backoff_constant_seconds=_own_or_generic(configuration, "BACKOFF_CONSTANT"),
+        backoff_factor=_own_or_generic(configuration, "BACKOFF_FACTOR"),
+        backoff_ceiling_seconds=_own_or_generic(configuration, "BACKOFF_CEILING"),
+        recover_seconds=_own_or_generic(configuration, "RECOVER_FACTOR"),
+        had_dir=had_dir(configuration, environment, is_root=os.geteuid() == 0),
+        owner=owner,
+        http_address=configuration.text("HAD_HTTP_ADDRESS") or "127.0.0.1",
+        http_port=_port(configuration),
+        log=log,
+        on_change=control.on_change,
+        state_file=configuration.text("STATE_FILE") or "",
+        update_interval_seconds=_number(configuration, "HAD_UPDATE_INTERVAL"),
+        collectors=examination.items("COLLECTOR_HOST"),
+        use_replication=bool(configuration.get("HAD_USE_REPLICATION")),
+        shared_hash=shared_hash(configuration, members, witnesses, replicas),
+        warnings=(*configuration.warnings, *examination.warnings),
+    )
+
+
+def compare(old: Settings, new: Settings) -> Change:
+    """Return what going from one to the other asks for.
+
+    Hard are only the controllee, HAD_USE_PRIMARY and our own entry (hard case 9; HTCondor also stops the
+    controllee when another member of the list changes).
+    """
+    if old == new:
+        return Change.UNCHANGED
+    is_hard = (
+        old.control.controllee.casefold() != new.control.controllee.casefold()
+        or old.use_primary != new.use_primary
+        or old.me.numeric != new.me.numeric
+        or old.is_witness != new.is_witness
+    )
+    return Change.HARD if is_hard else Change.SOFT
+
+
+def needs_restart(old: Settings, new: Settings) -> tuple[str, ...]:
+    """Return the knobs whose change only a restart of the daemon takes up."""
+    pairs = {
+        "HAD_LIST (own address)": (old.me.numeric, new.me.numeric),
+        "HAD_CONTROL": (old.control.kind, new.control.kind),
+        "HAD_DIR": (old.had_dir, new.had_dir),
+        "CONDOR_IDS": (old.owner, new.owner),
+        "HAD_HTTP_ADDRESS": (old.http_address, new.http_address),
+        "HAD_HTTP_PORT": (old.http_port, new.http_port),
+    }
+    return tuple(name for name, (before, after) in pairs.items() if before != after)
+
+
+def shared_hash(
+    configuration: Configuration,
+    members: tuple[Member, ...],
+    witnesses: tuple[Member, ...],
+    replicas: tuple[Member, ...],
+) -> int:
+    """Return 48 bits over everything that all members must agree on.
+
+    Lists count as they are spelled, not as they resolve, since a host often knows itself by another number.
+    """
+    values: dict[str, object] = {
+        "HAD_LIST": [str(member.address) for member in members],
+        "HAD_WITNESS_LIST": [str(member.address) for member in witnesses],
+        "REPLICATION_LIST": [str(member.address) for member in replicas],
+        "HAD_CONTROLLEE": (configuration.text("HAD_CONTROLLEE") or "").casefold(),
+    }
+    for knob in knobs.all_rows():
+        if knob.is_shared and knob.name not in values:
+            values[knob.name] = configuration.get(knob.name)
+    text = "\n".join(f"{name}={values[name]!r}" for name in sorted(values))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6])
+
+
+def had_dir(configuration: Configuration, environment: Mapping[str, str], *, is_root: bool) -> Path:
+    """Return HAD_DIR or its default (hard case 24).
+
+    Root: $(LOCAL_DIR)/had, else /var/lib/had. Anybody else: the same below a LOCAL_DIR that was set, else
+    $XDG_STATE_HOME/had, since the home of the user `condor` is not theirs.
+    """
+    chosen = configuration.text("HAD_DIR")
+    if chosen:
+        return Path(chosen)
+    local_dir = configuration.text("LOCAL_DIR")
+    if local_dir and (is_root or configuration.is_set("LOCAL_DIR")):
+        return Path(local_dir) / "had"
+    if is_root:
+        return Path("/var/lib/had")
+    state_home = environment.get("XDG_STATE_HOME") or f"{environment.get('HOME') or Path.home()}/.local/state"
+    return Path(state_home) / "had"
+
+
+def _check_replication(
+    members: tuple[Member, ...], replicas: tuple[Member, ...], examination: Examination
+) -> None:
+    is_wanted = bool(examination.configuration.get("HAD_USE_REPLICATION"))
+    is_listed = bool(examination.items("REPLICATION_LIST"))
+    if is_wanted and not is_listed:
+        examination.refuse("REPLICATION_LIST", "must be set, since HAD_USE_REPLICATION is true")
+        return
+    # Entries that were refused as addresses would only show up here a second time.
+    if not is_listed or examination.problems:
+        return
+    differences = compare_lists(members, replicas)
+    if differences:
+        note = examination.refuse if is_wanted else examination.warn
+        note(
+            "REPLICATION_LIST", f"must name the hosts of HAD_LIST in the same order: {'; '.join(differences)}"
+        )
+    if is_wanted:
+        examination.warn("HAD_USE_REPLICATION", "is true, but this version does not replicate yet")
+
+
+def _check_later_versions(examination: Examination) -> None:
+    """Refuse what is accepted syntax and would be a lie to accept."""
+    if examination.configuration.get("HAD_REQUIRE_MAJORITY"):
+        examination.refuse(
+            "HAD_REQUIRE_MAJORITY", "must be false in this version: majority votes come in a later one"
+        )
+    if examination.configuration.get("HAD_USE_SHARED_PORT"):
+        examination.refuse(
+            "HAD_USE_SHARED_PORT", "must be false in this version: the shared port comes in a later one"
+        )
+
+
+def _read_owner(examination: Examination) -> tuple[int, int] | None:
+    text = examination.configuration.text("CONDOR_IDS")
+    if text is None:
+        return None
+    uid, dot, gid = text.strip().partition(".")
+    if dot and uid.isdecimal() and gid.isdecimal():
+        return int(uid), int(gid)
+    examination.refuse("CONDOR_IDS", f"must be uid.gid, two numbers (got {text})")
+    return None
+
+
+def _read_log(examination: Examination, *, is_terminal: bool) -> LogSettings | None:
+    configuration = examination.configuration
+    try:
+        return LogSettings.from_knobs(configuration.text, "HAD", is_terminal=is_terminal)
+    except LogSettingsError as error:
+        knob, _blank, message = str(error).partition(" ")
+        examination.refuse(knob, message)
+        return None
+
+
+def _number(configuration: Configuration, name: str) -> float:
+    value = configuration.get(name)
+    assert isinstance(value, int | float), name
+    return float(value)
+
+
+def _own_or_generic(configuration: Configuration, suffix: str) -> float:
+    own = configuration.get(f"MASTER_HAD_{suffix}")
+    generic = f"MASTER_{suffix}"
+    return float(own) if isinstance(own, int | float) else _number(configuration, generic)
+
+
+def _port(configuration: Configuration) -> int | None:
+    value = configuration.get("HAD_HTTP_PORT")
+    return value if isinstance(value, int) else None
+
+
+__all__ = [
+    "HOST_NETWORK",
+    "Change",
+    "Control",
+    "ControlKind",
+    "Member",
+    "Network",
+    "Settings",
+    "compare",
+    "examine",
+    "had_dir",
+    "load_settings",
+    "needs_restart",
+    "settings_from",
+    "shared_hash",
+]
