@@ -57,6 +57,8 @@ class Examination:
 
     configuration: Configuration
     network: Network
+    #: False for a tool that looks at a configuration on a machine which need not be a member.
+    is_member_required: bool = True
     problems: list[Problem] = attrs.field(factory=list)
     warnings: list[Problem] = attrs.field(factory=list)
 
@@ -206,10 +208,14 @@ def _refuse_self(
     where = "" if port is None else f" with port {port}"
     if candidates:
         entries = ", ".join(member.entry for member in candidates)
-        message = f"has several entries{where} that this host could be ({entries}); set HAD_SELF or NETWORK_INTERFACE"
+        choice = f"has several entries{where} that this host could be ({entries})"
+        examination.refuse("HAD_LIST", f"{choice}; set HAD_SELF or NETWORK_INTERFACE")
+        return
+    interface = examination.configuration.text("NETWORK_INTERFACE") or "*"
+    entries = ", ".join(member.entry for member in everyone)
+    limit = "" if interface == "*" else f" and NETWORK_INTERFACE = {interface}"
+    if examination.is_member_required:
+        wanted = f"must have an entry for this host{where}{limit} (got {entries})"
+        examination.refuse("HAD_LIST", f"{wanted}; or HAD_SELF must name it")
     else:
-        interface = examination.configuration.text("NETWORK_INTERFACE") or "*"
-        entries = ", ".join(member.entry for member in everyone)
-        limit = "" if interface == "*" else f" and NETWORK_INTERFACE = {interface}"
-        message = f"must have an entry for this host{where}{limit} (got {entries}); or HAD_SELF must name it"
-    examination.refuse("HAD_LIST", message)
+        examination.warn("HAD_LIST", f"has no entry for this host{where}{limit}, so it is no member here")

@@ -354,8 +354,12 @@ def _read_owner(examination: Examination) -> tuple[int, int] | None:
 
 def _read_log(examination: Examination, *, is_terminal: bool) -> LogSettings | None:
     configuration = examination.configuration
+    # Without any LOCAL_DIR the default would be /log/HADLog, a place that nobody meant.
+    is_placed = (
+        configuration.text("LOCAL_DIR") or configuration.is_set("LOG") or configuration.is_set("HAD_LOG")
+    )
     try:
-        return LogSettings.from_knobs(configuration.text, "HAD", is_terminal=is_terminal)
+        return LogSettings.from_knobs(configuration.text, "HAD", is_terminal=is_terminal or not is_placed)
     except LogSettingsError as error:
         knob, _blank, message = str(error).partition(" ")
         examination.refuse(knob, message)

@@ -295,6 +295,12 @@ MASTER: tuple[Knob, ...] = (
         daemons=_MASTER,
     ),
     Knob(
+        "NEGOTIATOR",
+        Kind.PATH,
+        "$(SBIN)/condor_negotiator",
+        "Program of the negotiator, a pool's usual controllee; see `<CONTROLLEE>`.",
+    ),
+    Knob(
         "HAD",
         Kind.PATH,
         "$(SBIN)/condor_had",
