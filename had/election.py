@@ -72,7 +72,7 @@ from had.fitness import Fitness
 from had.ledger import DISK_RETRY_SECONDS, MAXIMUM_EPOCH, Ledger, owner
 from had.peers import Peer, Report, live_leaders
 from had.ranking import Standing, outranks, standing
-from had.speech import compose, pause_end
+from had.speech import compose, pause_end, spoken
 from had.transitions import LEGAL, Reason, Run, State
 
 GUARD_SECONDS = 0.25
@@ -106,6 +106,7 @@ class Election:
         self.leadership_epoch = 0
         self.handing_over: Reason | None = None
         self.successor: Member | None = None
+        self.offer_epoch = 0
         self.fitness = Fitness()
         self.unheard_since: float | None = None
         self.is_stopping = False
@@ -202,10 +203,10 @@ class Election:
             case SwitchoverRequested():
                 self._switchover(event)
             case PauseRequested(request, pause):
-                self._direct(attrs.evolve(self.ledger.wanted.directive, pause=pause))
+                self._direct(attrs.evolve(self.directive, pause=pause))
                 self._answer(request, "automatic failover is paused in the whole pool")
             case ResumeRequested(request):
-                self._direct(attrs.evolve(self.ledger.wanted.directive, pause=None, hold=None))
+                self._direct(attrs.evolve(self.directive, pause=None, hold=None))
                 self._answer(request, "automatic failover is on")
 
     def _heard(self, event: Heard) -> None:
@@ -217,7 +218,7 @@ class Election:
         if message.epoch - self.ledger.wanted.epoch > MAXIMUM_EPOCH_JUMP or message.epoch > MAXIMUM_EPOCH:
             self._note("message_rejected", peer=message.sender, reason="epoch_jump", epoch=message.epoch)
             message = attrs.evolve(message, epoch=0)
-        peer = self.peers[message.sender]
+        peer = self.peers.get(message.sender) or self._meet_stranger(message.sender)
         if not peer.is_alive(self._now):
             self._note("peer_up", peer=message.sender, ours=message.is_ours)
         asks = message.candidacy and (peer.message is None or peer.message.candidacy != message.candidacy)
@@ -229,6 +230,18 @@ class Election:
             self._adopt(message.directive)
         if message.epoch > self.ledger.wanted.epoch:
             self.ledger.keep(attrs.evolve(self.ledger.wanted, epoch=message.epoch))
+
+    def _meet_stranger(self, member: Member) -> Peer:
+        """Keep in mind a leader that our list does not have, until it leads no more."""
+        self._note("list_mismatch", peer=member)
+        self.peers[member] = Peer(member, is_stranger=True)
+        return self.peers[member]
+
+    def _forget_strangers(self) -> None:
+        for member, peer in list(self.peers.items()):
+            is_leading = peer.message is not None and peer.message.state is State.LEADER
+            if peer.is_stranger and not (is_leading and peer.is_alive(self._now)):
+                del self.peers[member]
 
     def _linked(self, member: Member, is_ours: bool) -> None:
         if member not in self.peers:
@@ -255,7 +268,7 @@ class Election:
 
     def _persist_failed(self, error: str) -> None:
         self._note("record_not_written", error=error)
-        self.ledger.refused(self._now, pool.heard_epoch(self.peers))
+        self.ledger.refused(self._now)
         if self.state is State.ELECTION:
             self._become_passive(Reason.cannot_persist)
 
@@ -284,8 +297,16 @@ class Election:
     def _reconfigured(self, settings: ElectionSettings, *, is_hard: bool) -> None:
         assert settings.me == self.settings.me, "a node's own address does not change while it runs"
         self.settings = settings
+        removed = [p for m, p in self.peers.items() if m not in settings.others]
         self.peers = {m: self.peers.get(m) or Peer(m) for m in settings.others}
+        for peer in self.peers.values():
+            peer.is_stranger = False
+        for peer in removed:
+            peer.is_stranger = True
+            self.peers[peer.member] = peer
         self._is_dirty = True
+        if self.state is State.ELECTION:
+            self._become_passive(Reason.config)
         if not is_hard:
             return
         self.fitness.forgive(self._now)
@@ -316,7 +337,7 @@ class Election:
         elif hold is not None and hold.member == target:
             hold = None
         if hold != self.hold:
-            self._direct(attrs.evolve(self.ledger.wanted.directive, hold=hold))
+            self._direct(attrs.evolve(self.directive, hold=hold))
         self._answer(event.request, f"handing over to {target}")
         self._hand_over(Reason.switchover, target)
 
@@ -341,6 +362,12 @@ class Election:
         version = (self.ledger.wanted.epoch, self.ledger.wanted.directive.version[1] + 1)
         self._adopt(attrs.evolve(directive, version=version))
 
+    @property
+    def directive(self) -> Directive:
+        """What operators want as of now: a pause's remaining time counted from now, none that is over."""
+        directive = spoken(self.ledger.wanted.directive, self.pause_ends_at, self._now)
+        return directive if self.is_paused else attrs.evolve(directive, pause=None)
+
     def _adopt(self, directive: Directive) -> None:
         self.pause_ends_at = pause_end(directive, self._now)
         self._note("directive", paused=directive.pause is not None, held=directive.hold is not None)
@@ -360,6 +387,7 @@ class Election:
             self._is_dirty = True
         self.ledger.retry(self._now)
         self._look_for_leaders()
+        self._forget_strangers()
         rules = {
             State.PRE: self._in_pre,
             State.PASSIVE: self._in_passive,
@@ -374,7 +402,7 @@ class Election:
 
     def _look_for_leaders(self) -> None:
         """Compare the leaders that exist now with those that existed at the last look."""
-        before, self.leaders = self.leaders, live_leaders(self.peers, self._now)
+        before, self.leaders = self.leaders, live_leaders(self.peers, self.settings.me, self._now)
         denied = pool.denied_leader(self.peers, self._now, self.settings, self._last_leader, self.epoch)
         if denied is not None:
             self.leaders.setdefault(denied.member, denied)
@@ -391,9 +419,12 @@ class Election:
                 self._note("peer_silent", peer=peer.member)
 
     def _leader_vanished(self, report: Report) -> None:
-        """Decide what the end of a leader means: silence, a crash, or an orderly step down."""
+        """Decide what the end of a leader means: silence, an orderly step down, or a crash."""
         peer = self.peers.get(report.member)
-        if self._now >= report.expires_at or peer is None:
+        # What another member said of it ends when that member's own wait ends, a little off our reckoning.
+        slack = 0.0 if report.via is None else self.settings.heartbeat_seconds
+        is_refused = peer is not None and peer.refused_at >= report.heard_at
+        if peer is None or (self._now >= report.expires_at - slack and not is_refused):
             self._leaderless = Reason.leader_silent
             return
         if pool.has_resigned(self.peers, self._now, report):
@@ -455,18 +486,14 @@ class Election:
 
     def _take_over(self) -> bool:
         """Lead without an election if the last leader named this node its successor (P3, P6)."""
-        ledger = self.ledger
-        is_claimed = ledger.claim == ledger.wanted.epoch
-        offers = [
-            r
-            for r in pool.offers(self.peers, self._now, self.settings.me)
-            if r.claim.epoch >= ledger.wanted.epoch or is_claimed
-        ]
+        known = self.ledger.others_epoch
+        found = pool.offers(self.peers, self._now, self.settings.me)
+        offers = [r for r in found if r.claim.offer_epoch >= known]
         if not offers or not self._is_able():
             return False
         self._make_claim()
         is_over = any(r.claim.state is not State.LEADER for r in offers)
-        if is_over and not self.leaders and ledger.has_claim:
+        if is_over and not self.leaders and self.ledger.has_claim:
             self._become_leader(Reason.handed_over)
         return True
 
@@ -482,7 +509,7 @@ class Election:
         s = self.settings
         if not self._is_able() or self._now < self._awaits_successor_until:
             return False
-        if pool.is_successor_due(self.peers, self._now, s.me, self.epoch, s.timeout_seconds / 2):
+        if pool.is_successor_due(self.peers, self._now, s, self.epoch):
             return False
         return not self.is_paused or owner(self.epoch, s.members) == s.me
 
@@ -523,11 +550,15 @@ class Election:
 
     def _has_won(self) -> Reason | None:
         voters = [p for p in self.peers.values() if p.is_ours and p.is_alive(self._now)]
-        if voters and all(self._has_answered(p) for p in voters):
+        is_alone = self._leaderless is Reason.leader_gone and not self._is_anybody_alive()
+        if is_alone or (voters and all(self._has_answered(p) for p in voters)):
             return Reason.won_by_answers
         if self._now >= self.candidacy_since + self.settings.timeout_seconds / 4:
             return Reason.won_by_waiting
         return None
+
+    def _is_anybody_alive(self) -> bool:
+        return any(p.is_alive(self._now) for p in self.peers.values())
 
     def _has_answered(self, peer: Peer) -> bool:
         sighting = peer.sees(self.settings.me)
@@ -557,11 +588,14 @@ class Election:
     def _keep_epoch_above(self, rivals: list[Report]) -> None:
         """The survivor of a conflict takes an epoch above both (hard case 1)."""
         for rival in rivals:
-            if rival.claim.epoch > 0 and self.peers[rival.member].noted_conflict_epoch != rival.claim.epoch:
-                self.peers[rival.member].noted_conflict_epoch = rival.claim.epoch
+            peer = self.peers.get(rival.member)
+            if peer is not None and peer.noted_conflict_epoch != rival.claim.epoch:
+                peer.noted_conflict_epoch = rival.claim.epoch
                 self._note("leader_conflict", peer=rival.member, epoch=rival.claim.epoch)
-        if self.ledger.wanted.epoch > self.leadership_epoch and not self.ledger.is_broken:
-            self._make_claim()
+        above = max((r.claim.epoch for r in rivals), default=0)
+        is_behind = max(self.ledger.wanted.epoch, above + 1) > self.leadership_epoch
+        if is_behind and not self.ledger.is_broken and not self.ledger.make_claim(self.settings.my_id, above):
+            self._note("epochs_exhausted", epoch=self.ledger.wanted.epoch)
         if self.ledger.has_claim and self.ledger.claim > self.leadership_epoch:
             self.leadership_epoch = self.ledger.claim
             self._emit(PublishEpoch(self.leadership_epoch))
@@ -636,7 +670,7 @@ class Election:
         if self.hold is not None and (
             reason is not Reason.handed_over or self.hold.member == self.settings.me
         ):
-            self._direct(attrs.evolve(self.ledger.wanted.directive, hold=None))
+            self._direct(attrs.evolve(self.directive, hold=None))
         self._emit(PublishEpoch(self.leadership_epoch))
         self._vouch()
         self._start_controllee()
@@ -646,6 +680,7 @@ class Election:
         seconds = self.settings.stop_timeout_seconds if timeout is None else timeout
         if self.handing_over is None or reason is Reason.shutdown:
             self.handing_over, self.successor = reason, successor
+            self.offer_epoch = self.leadership_epoch
         self._is_restarting = False
         self._is_dirty = True
         if self.run is not Run.STOPPED:
@@ -707,7 +742,8 @@ class Election:
 
     def _is_announcing(self) -> bool:
         best = self._best_leader()
-        return self.is_asking and best is not None and self.peers[best.member].is_ours is False
+        peer = self.peers.get(best.member) if best is not None else None
+        return self.is_asking and peer is not None and peer.is_ours is False
 
     @property
     def is_asking(self) -> bool:

@@ -104,6 +104,8 @@ class Sighting:
     abstains_seconds: float | None = None
     #: The successor that member named, if it is handing over or has just handed over.
     successor: Member | None = None
+    #: The epoch of the leadership that is handed over.
+    offer_epoch: int = 0
 
 
 @attrs.frozen
@@ -138,6 +140,8 @@ class Message:
     wants: bool = False
     #: While leading: the member to which leadership is being handed; after: to which it was handed.
     successor: Member | None = None
+    #: The epoch of the leadership that is handed over: whoever knows a later one does not take it.
+    offer_epoch: int = 0
     #: Seconds since the sender began to abstain, None if it does not.
     abstains_seconds: float | None = None
     #: The crashed leader that is given time to come back (HAD_DAEMON_RESTART_WINDOW).

@@ -30,6 +30,8 @@ class Ledger:
     failed_at: float | None = None
     #: The epoch that this node made and had written, to lead with; 0 for none.
     claim: int = 0
+    #: The largest epoch known when the claim was made.
+    claimed_above: int = 0
 
     def keep(self, record: Record) -> None:
         """Have a record written; it counts when `Persisted` comes back."""
@@ -42,10 +44,9 @@ class Ledger:
         self.record = record
         self.failed_at = None
 
-    def refused(self, now: float, heard_epoch: int) -> None:
-        """Take back what the disk refused; an epoch that others hold stays wanted."""
+    def refused(self, now: float) -> None:
+        """Give up the claim; what was wanted stays wanted, since a later write may have succeeded already."""
         self.failed_at = now
-        self.wanted = attrs.evolve(self.record, epoch=max(self.record.epoch, heard_epoch))
         self.claim = 0
 
     def retry(self, now: float) -> None:
@@ -59,16 +60,25 @@ class Ledger:
         """Whether the last write failed: this node can promise nothing."""
         return self.failed_at is not None
 
-    def make_claim(self, my_id: int) -> bool:
-        """Have an epoch of our own written that is above every one we know; False if they are used up."""
-        if self.claim != 0 and self.claim == self.wanted.epoch:
+    def make_claim(self, my_id: int, above: int = 0) -> bool:
+        """Have an epoch of our own written that is above every one we know; False if they are used up.
+
+        A claim that is still the largest is kept, unless it has to be larger than `above` too.
+        """
+        if self.claim > above and self.claim == self.wanted.epoch:
             return True
         claim = (self.wanted.epoch // EPOCH_STRIDE + 1) * EPOCH_STRIDE + my_id
         if claim > MAXIMUM_EPOCH:
             return False
+        self.claimed_above = self.wanted.epoch
         self.claim = claim
         self.keep(attrs.evolve(self.wanted, epoch=claim))
         return True
+
+    @property
+    def others_epoch(self) -> int:
+        """The largest epoch known, our own unused claim aside."""
+        return self.claimed_above if 0 < self.claim == self.wanted.epoch else self.wanted.epoch
 
     @property
     def has_claim(self) -> bool:

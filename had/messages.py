@@ -52,7 +52,6 @@ def encode(message: Message, wall_clock: float) -> ClassAd:
         ("HadSender", message.sender),
         ("HadInstance", message.instance),
         ("HadSequence", message.sequence),
-        ("HadAliveValidity", float(message.validity_seconds or 0.0)),
         ("HadUpSeconds", float(message.up_seconds)),
         ("HadState", message.state.value),
         ("HadEpoch", message.epoch),
@@ -62,12 +61,15 @@ def encode(message: Message, wall_clock: float) -> ClassAd:
         ("HadCandidacy", message.candidacy),
         ("HadWants", message.wants),
         ("HadSuccessor", message.successor or _NONE),
+        ("HadOfferEpoch", message.offer_epoch),
         ("HadAwaits", message.awaits or _NONE),
         ("HadSightings", " ".join(_encode_sighting(s) for s in message.sightings)),
         ("HadSharedHash", message.shared_hash),
         ("HadVersion", message.version),
         ("HadWallClock", float(wall_clock)),
     ]
+    if message.validity_seconds is not None:
+        items.append(("HadAliveValidity", float(message.validity_seconds)))
     if message.abstains_seconds is not None:
         items.append(("HadAbstainsSeconds", float(message.abstains_seconds)))
     return ClassAd([*items, *_directive_items(message.directive)])
@@ -106,6 +108,7 @@ def _encode_sighting(sighting: Sighting) -> str:
         "1" if sighting.wants else "0",
         abstains,
         sighting.successor or _NONE,
+        str(sighting.offer_epoch),
     )
     return ",".join(fields)
 
@@ -133,7 +136,6 @@ def decode_untrusted(ad: ClassAd, kind: Kind) -> Message:
 
 
 def _decode_ours(ad: ClassAd, rank_id: int, controllee: str, members: tuple[Member, ...]) -> Message:
-    abstains = ad.get_float("HadAbstainsSeconds")
     return Message(
         sender=_member(_required(ad.get_string("HadSender"), "HadSender")),
         rank_id=rank_id,
@@ -142,7 +144,7 @@ def _decode_ours(ad: ClassAd, rank_id: int, controllee: str, members: tuple[Memb
         members=members,
         instance=_whole(ad, "HadInstance"),
         sequence=_whole(ad, "HadSequence"),
-        validity_seconds=_seconds(ad.get_float("HadAliveValidity", 0.0), "HadAliveValidity"),
+        validity_seconds=_optional_seconds(ad, "HadAliveValidity"),
         up_seconds=_seconds(ad.get_float("HadUpSeconds", 0.0), "HadUpSeconds"),
         epoch=_whole(ad, "HadEpoch"),
         is_primary=ad.get_bool("HadIsPrimary", default=False),
@@ -152,7 +154,8 @@ def _decode_ours(ad: ClassAd, rank_id: int, controllee: str, members: tuple[Memb
         candidacy=_whole(ad, "HadCandidacy"),
         wants=ad.get_bool("HadWants", default=False),
         successor=_optional_member(ad.get_string("HadSuccessor", _NONE)),
-        abstains_seconds=None if abstains is None else _seconds(abstains, "HadAbstainsSeconds"),
+        offer_epoch=_whole(ad, "HadOfferEpoch"),
+        abstains_seconds=_optional_seconds(ad, "HadAbstainsSeconds"),
         awaits=_optional_member(ad.get_string("HadAwaits", _NONE)),
         directive=_directive(ad),
         shared_hash=_whole(ad, "HadSharedHash"),
@@ -192,8 +195,8 @@ def _sightings(text: str) -> tuple[Sighting, ...]:
 def _decode_sighting(word: str) -> Sighting:
     """Read one word of HadSightings; fields after those we know are a later version's."""
     fields = word.split(",")
-    if len(fields) < 10:
-        raise ProtocolError(f"a sighting has at least 10 fields (got {word[:100]!r})")
+    if len(fields) < 11:
+        raise ProtocolError(f"a sighting has at least 11 fields (got {word[:100]!r})")
     return Sighting(
         member=_member(fields[0]),
         age_seconds=_integer(fields[1]) / 1000,
@@ -205,6 +208,7 @@ def _decode_sighting(word: str) -> Sighting:
         wants=fields[7] == "1",
         abstains_seconds=None if fields[8] == _NONE else _integer(fields[8]) / 1000,
         successor=_optional_member(fields[9]),
+        offer_epoch=_integer(fields[10]),
     )
 
 

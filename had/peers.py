@@ -32,6 +32,8 @@ class Peer:
     is_ours: bool | None = None
     #: The largest epoch with which this member said that it does not lead.
     resigned_epoch: int = 0
+    #: It leads and lists us, but our own list does not have it (hard case 9): never elected over, nothing more.
+    is_stranger: bool = False
     #: Sightings in the last message that may change what we do, picked out once on arrival.
     notable: tuple[Sighting, ...] = ()
     #: The hearing after which its silence was noted, so that it is noted once.
@@ -98,32 +100,46 @@ def _from_sightings(
         subject = peers.get(sighting.member)
         heard_at = peer.heard_at - sighting.age_seconds
         expires_at = peer.heard_at + sighting.remaining_seconds
-        if subject is None or now >= expires_at or heard_at <= max(subject.heard_at, subject.refused_at):
+        if now >= expires_at:
+            continue
+        if subject is None:
+            if sighting.state is State.LEADER:  # a leader that our own list does not have (hard case 9)
+                yield Report(sighting.member, sighting, heard_at, expires_at, via=peer.member)
+            continue
+        if heard_at <= max(subject.heard_at, subject.refused_at):
             continue
         if sighting.state is State.LEADER and 0 < sighting.epoch <= subject.resigned_epoch:
             continue  # an old report, overtaken by the member's own words
         yield Report(sighting.member, sighting, heard_at, expires_at, via=peer.member)
 
 
-def reports(peers: Mapping[Member, Peer], now: float, *, notable_only: bool) -> Iterator[Report]:
-    """Yield first-hand and second-hand knowledge of every member; `notable_only` skips dull sightings.
+def reports(
+    peers: Mapping[Member, Peer], now: float, *, notable_only: bool, with_last_words: bool = False
+) -> Iterator[Report]:
+    """Yield first-hand and second-hand knowledge of every member.
 
-    A member's report outlives the member: what it heard was true, and dies on its own date.
+    A member's report of others outlives the member: what it heard was true, and dies on its own date.
+
+    Args:
+        peers: everybody else.
+        now: the time.
+        notable_only: skip sightings that change nothing.
+        with_last_words: also what a member said before its machine told us that its daemon is gone.
     """
     for peer in peers.values():
         if peer.message is None:
             continue
-        if peer.is_alive(now):
+        if peer.is_alive(now) or (with_last_words and now < peer.expires_at):
             yield Report(peer.member, peer.message, peer.heard_at, peer.expires_at)
         sightings = peer.notable if notable_only else peer.message.sightings
         yield from _from_sightings(peers, peer, sightings, now)
 
 
-def live_leaders(peers: Mapping[Member, Peer], now: float) -> dict[Member, Report]:
-    """Return the leaders that exist as far as we can know, each by the latest report of it."""
+def live_leaders(peers: Mapping[Member, Peer], me: Member, now: float) -> dict[Member, Report]:
+    """Return the other leaders that exist as far as we can know, each by the latest report of it."""
     leaders: dict[Member, Report] = {}
     for report in reports(peers, now, notable_only=True):
-        if report.claim.state is not State.LEADER:
+        if report.claim.state is not State.LEADER or report.member == me:
             continue
         known = leaders.get(report.member)
         if known is None or report.heard_at > known.heard_at:

@@ -23,18 +23,23 @@ def rejection(message: Message, peers: Peers, settings: ElectionSettings, now: f
     """Return why a message is not believed (a label of had_peer_messages_rejected_total), None if it is."""
     if message.sender == settings.me:
         return "own_identity"
-    if message.sender not in peers:
+    if message.sender not in peers and not is_strange_leader(message, settings):
         return "not_a_member"
     if message.controllee.casefold() != settings.controllee.casefold():
         return "controllee_mismatch"
-    peer = peers[message.sender]
-    last = peer.message
-    if last is None or not (last.is_ours and message.is_ours):
+    peer = peers.get(message.sender)
+    last = peer.message if peer is not None else None
+    if peer is None or last is None or not (last.is_ours and message.is_ours):
         return None
     is_newer = (message.instance, message.sequence) > (last.instance, last.sequence)
     if is_newer or now - peer.heard_at > FORGET_SEQUENCE_TIMEOUTS * settings.timeout_seconds:
         return None
     return "replayed"
+
+
+def is_strange_leader(message: Message, settings: ElectionSettings) -> bool:
+    """Whether the sender leads and has us in its list, though ours lacks it: a list is being changed (hard case 9)."""
+    return message.is_ours and message.state is State.LEADER and settings.me in message.members
 
 
 def validity_seconds(message: Message, settings: ElectionSettings) -> float:
@@ -50,8 +55,8 @@ def has_resigned(peers: Peers, now: float, report: Report) -> bool:
 
     If not, its daemon crashed, and its guard may still be killing the controllee.
     """
-    peer = peers[report.member]
-    if peer.refused_at >= report.heard_at:
+    peer = peers.get(report.member)
+    if peer is None or peer.refused_at >= report.heard_at:
         return False
     if peer.message is not None and peer.heard_at >= report.heard_at:
         led = report.claim.instance if isinstance(report.claim, Message) else peer.message.instance
@@ -76,11 +81,10 @@ def candidates(peers: Peers, now: float) -> list[Report]:
     """Every other member that could lead; a real condor_had only while it says that it wants to."""
     found = []
     for report in reports(peers, now, notable_only=False):
-        claim = report.claim
-        if claim.rank_id < 0 or claim.state is State.WITNESS:
+        claim, peer = report.claim, peers.get(report.member)
+        if claim.rank_id < 0 or claim.state is State.WITNESS or peer is None or peer.is_stranger:
             continue
-        is_ours = peers[report.member].is_ours is not False
-        if is_ours or claim.state in {State.ELECTION, State.LEADER}:
+        if peer.is_ours is not False or claim.state in {State.ELECTION, State.LEADER}:
             found.append(report)
     return found
 
@@ -92,6 +96,7 @@ def successors(peers: Peers, now: float, hold: Hold | None) -> list[Member]:
         for p in peers.values()
         if p.message
         and p.is_ours
+        and not p.is_stranger
         and p.is_alive(now)
         and p.message.rank_id >= 0
         and p.message.abstains_seconds is None
@@ -104,7 +109,7 @@ def claimant(peers: Peers, now: float, settings: ElectionSettings, hold: Hold | 
     for report in reports(peers, now, notable_only=True):
         claim = report.claim
         is_held = hold is not None and hold.member == report.member
-        if is_held or claim.rank_id <= settings.my_id:
+        if is_held or claim.rank_id <= settings.my_id or report.member not in peers:
             continue
         if claim.wants and claim.abstains_seconds is None:
             return report.member
@@ -124,19 +129,30 @@ def _is_condor_primary(peers: Peers, report: Report, settings: ElectionSettings)
 
 
 def offers(peers: Peers, now: float, me: Member) -> list[Report]:
-    """Reports of leaders, past or present, that name this node their successor."""
-    return [r for r in reports(peers, now, notable_only=True) if r.claim.successor == me]
+    """Reports of leaders, past or present, that name this node their successor.
+
+    One that stopped in good order may be gone by now; its offer stands (P3). One that died while it was
+    still stopping its controllee offers nothing.
+    """
+    return [
+        r
+        for r in reports(peers, now, notable_only=True, with_last_words=True)
+        if r.claim.successor == me and (r.claim.state is not State.LEADER or not is_gone(peers, r.member))
+    ]
 
 
-def is_successor_due(peers: Peers, now: float, me: Member, epoch: int, wait_seconds: float) -> bool:
-    """Whether a leader that just stepped down named another member, which is given time to start."""
+def is_successor_due(peers: Peers, now: float, settings: ElectionSettings, epoch: int) -> bool:
+    """Whether a leader that just stepped down named another member, which is given T/2 to start.
+
+    The successor's claim to an epoch may have come round already; nobody else's may.
+    """
     return any(
-        r.claim.successor not in {None, me}
+        r.claim.successor not in {None, settings.me}
         and r.claim.state is not State.LEADER
-        and r.claim.epoch >= epoch
-        and now < r.heard_at + wait_seconds
+        and (r.claim.offer_epoch >= epoch or owner(epoch, settings.members) == r.claim.successor)
+        and now < r.heard_at + settings.timeout_seconds / 2
         and not is_gone(peers, r.claim.successor)
-        for r in reports(peers, now, notable_only=True)
+        for r in reports(peers, now, notable_only=True, with_last_words=True)
     )
 
 
@@ -159,7 +175,11 @@ def is_unheard(peers: Peers, now: float, settings: ElectionSettings) -> bool:
     hearing = [
         p
         for p in peers.values()
-        if p.is_ours and p.is_alive(now) and p.message and p.message.up_seconds > settings.timeout_seconds
+        if p.is_ours
+        and not p.is_stranger
+        and p.is_alive(now)
+        and p.message
+        and p.message.up_seconds > settings.timeout_seconds
     ]
     names = {p.member for p in hearing}
     for peer in hearing:
@@ -186,8 +206,3 @@ def denied_leader(
             claim = peer.message or Message(peer.member, -1, settings.controllee, State.LEADER)
             return Report(peer.member, claim, peer.denied_at, until, is_denied=True)
     return None
-
-
-def heard_epoch(peers: Peers) -> int:
-    """The largest epoch in anybody's last message."""
-    return max((p.message.epoch for p in peers.values() if p.message is not None), default=0)

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 def compose(node: Election, now: float) -> Message:
     """Put a node's present state into a message; what must be durable first is taken from the disk's record."""
     settings = node.settings
-    names_successor = node.state is State.LEADER or now < node.handed_over_at + settings.timeout_seconds
+    names_successor = node.state is State.LEADER or (
+        now < node.handed_over_at + settings.timeout_seconds and not node.leaders
+    )
     is_awaiting = node.awaits is not None and now < node.awaits_until
     return Message(
         sender=settings.me,
@@ -41,6 +43,7 @@ def compose(node: Election, now: float) -> Message:
         candidacy=node.candidacy,
         wants=node.is_asking,
         successor=node.successor if names_successor else None,
+        offer_epoch=node.offer_epoch if names_successor and node.successor else 0,
         abstains_seconds=node.abstains_seconds,
         awaits=node.awaits if is_awaiting else None,
         directive=spoken(node.record.directive, node.pause_ends_at, now),
@@ -64,6 +67,7 @@ def sighting_of(peer: Peer, now: float) -> Sighting:
         wants=message.wants,
         abstains_seconds=message.abstains_seconds,
         successor=message.successor,
+        offer_epoch=message.offer_epoch,
     )
 
 
