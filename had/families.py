@@ -20,7 +20,7 @@ ACTIONS: Final = ("start", "stop")
 
 #: Why a message was not taken: the machine's reasons first, then the wire's; `other` is the rest.
 REJECT_REASONS: Final = (
-    *("self", "not_a_member", "controllee_mismatch", "same_id", "epoch_jump", "stale"),
+    *("own_identity", "not_a_member", "controllee_mismatch", "epoch_jump", "replayed"),
     *("malformed", "denied", "unknown_command", "limit", "other"),
 )
 
