@@ -47,8 +47,10 @@ class ClientRequest:
 
     command: int
     policy: SecurityPolicy
-    #: Where the server is, as dialled; `endpoint.sock` is its name behind a shared port.
+    #: The numeric address and port that were dialled; `endpoint.sock` is the server's name behind a shared port.
     endpoint: Endpoint
+    #: The server's whole address string, if more is known of it than that.
+    address: str = ""
     #: A session to resume instead of negotiating.
     session: Session | None = None
     #: For DC_SEC_QUERY and DC_AUTHENTICATE: the command that is asked about.
@@ -59,7 +61,7 @@ class ClientRequest:
     @property
     def dialled(self) -> str:
         """The address string of the server as we dialled it."""
-        return f"<{self.endpoint.text}>"
+        return self.address or f"<{self.endpoint.text}>"
 
 
 @attrs.frozen
