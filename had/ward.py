@@ -29,6 +29,7 @@ import os
 import signal
 from collections.abc import Callable
 
+from daemoncore import boottime
 from daemoncore.process import describe_status, signal_descendants
 from had.guard_messages import Cause, Exited, Renew, Start, Started, StartFailed, ToDaemon
 from had.launch import launch
@@ -37,7 +38,10 @@ KILL_MARGIN_SECONDS = 0.05
 """Killing begins this long before the lease ends (or half of what is left after SIGTERM, if that is less)."""
 
 KILL_RETRY_SECONDS = 0.005
-"""How often what is still alive is killed again; the death of a child starts the next round sooner."""
+"""How often what is still alive is killed again, at most."""
+
+KILL_PAUSE = 3
+"""A round of killing is followed by a pause, so that rounds take no more than this fraction of the time."""
 
 
 class Phase(enum.Enum):
@@ -158,7 +162,7 @@ class Ward:
             self.read_exec_report()
             self._main_ended(status, now)
         elif pid == self._stop_command:
-            if status != 0:
+            if status != 0 and not self._stop_failure:
                 self._stop_failure = f"stop command: {describe_status(status)}"
             self._enter_killing(now)
 
@@ -196,7 +200,7 @@ class Ward:
             if self._stop_command:
                 self._stop_failure = "stop command: killed after the time-out"
             self._enter_killing(now)
-        elif self.phase is Phase.KILLING:
+        elif self.phase is Phase.KILLING and now >= self._retry_at:
             self._kill(now)
 
     def _enter_killing(self, now: float) -> None:
@@ -206,7 +210,9 @@ class Ward:
 
     def _kill(self, now: float) -> None:
         signal_descendants(os.getpid(), signal.SIGKILL)
-        self._retry_at = now + KILL_RETRY_SECONDS
+        # A crowd takes the kernel a while to bury; to walk through it without pause would only be in the way.
+        took_seconds = boottime.now() - now
+        self._retry_at = now + max(KILL_RETRY_SECONDS, KILL_PAUSE * took_seconds)
 
     def _terminate_group(self) -> None:
         """SIGTERM, and SIGCONT for those who are stopped and could not act on it."""
