@@ -1,0 +1,77 @@
+"""Every event that the election daemon logs: its constant name, its category, and what it means.
+
+A log line is one of these names and key=value fields; docs/reference/log-events.md is compared with this table by a
+test. Heartbeats are never logged; changes are, once.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from daemoncore.log_levels import ALWAYS, ERROR, WARNING, Level
+
+EVENTS: Final[dict[str, tuple[Level, str]]] = {
+    # The daemon's life.
+    "daemon_started": (
+        ALWAYS,
+        "The daemon listens and takes part; fields: node, version, pid, timeout, members.",
+    ),
+    "daemon_stopped": (ALWAYS, "The daemon ends because it was asked to."),
+    "stop_requested": (ALWAYS, "SIGTERM (graceful), SIGQUIT (fast) or a command asked the daemon to stop."),
+    "start_refused": (ERROR, "The daemon cannot start; the error says why."),
+    "configuration_warning": (WARNING, "Something in the configuration is odd, but can be lived with."),
+    "configuration_changed": (ALWAYS, "A new configuration is in force; `change` is soft or hard."),
+    "configuration_unchanged": (ALWAYS, "The configuration was read again and is the same."),
+    "configuration_refused": (ERROR, "The new configuration has problems; the old one stays in force."),
+    "restart_needed": (WARNING, "These settings changed, but only a restart of the daemon takes them up."),
+    "no_authentication": (
+        WARNING,
+        "No security is configured: everybody on this machine may talk to the daemon.",
+    ),
+    "record_damaged": (WARNING, "One slot of the durable record was torn; the older one is used."),
+    "had_crashed": (ERROR, "A programmer's error ends the daemon; the exception follows."),
+    # The election.
+    "state_changed": (ALWAYS, "This node's state; the reason is a sentence, its slug the metric's label."),
+    "following": (ALWAYS, "The leader that this node follows changed; `leader=none` while there is none."),
+    "leader_conflict": (ERROR, "A second live leader was heard while this node led."),
+    "list_mismatch": (
+        WARNING,
+        "A leader that our HAD_LIST lacks has us in its list; it is not elected over.",
+    ),
+    "directive": (ALWAYS, "An operator's pause, resume or hold is in force here."),
+    "peer_up": (ALWAYS, "A member is heard (again)."),
+    "peer_silent": (WARNING, "A member was not heard for as long as its last message was good."),
+    "peer_gone": (WARNING, "A member's machine refuses connections: its daemon is gone."),
+    "peer_denied": (ERROR, "A member answers, but denies us; it is alive, so it is never elected over."),
+    "peer_link": (ALWAYS, "The kind of daemon found at a member's address: ours or condor."),
+    "peer_unreachable": (
+        WARNING,
+        "A message could not be delivered to a member; told once until it can be again.",
+    ),
+    "message_rejected": (
+        WARNING,
+        "A message was authenticated but not believed; the reason is the metric's label.",
+    ),
+    # What must be durable.
+    "record_not_written": (ERROR, "The epoch could not be written; this node does not lead until it can be."),
+    "epoch_file_not_written": (ERROR, "HAD_EPOCH_FILE could not be replaced; the controllee has HAD_EPOCH."),
+    "epochs_exhausted": (ERROR, "No epoch is left below 2^31; HAD_DIR must be renewed on all members."),
+    # The controllee.
+    "controllee_wanted": (ALWAYS, "The controllee is asked to run, or to stop."),
+    "controllee_started": (ALWAYS, "The controllee runs."),
+    "controllee_exited": (ALWAYS, "The controllee is gone; the reason is the metric's label."),
+    "controllee_died": (
+        WARNING,
+        "The controllee ended without being asked to; `deaths` counts them in a row.",
+    ),
+    "abstaining": (WARNING, "The controllee keeps dying here: this node abstains for so many seconds."),
+    "abstention_over": (ALWAYS, "This node may lead again."),
+    "on_change_failed": (WARNING, "The HAD_ON_CHANGE command failed."),
+    # Other people.
+    "connection_refused": (
+        WARNING,
+        "A connection or command was refused; the reason is a label, the text says why.",
+    ),
+    "command_received": (ALWAYS, "An operator's command was carried out, or refused, with the answer."),
+}
+"""Name of the event: its category, and the sentence of the manual."""

@@ -1,0 +1,92 @@
+"""The status document of a running daemon, read from the machine's memory when somebody asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from had.election import Election
+from had.events import Member
+from had.peers import Peer
+from had.status import Change, Controllee, Hold, Paused, Status
+from had.status import Peer as PeerStatus
+from had.transitions import Run, State
+
+Names = Callable[[Member | None], str | None]
+
+
+def status_of(
+    election: Election,
+    now: float,
+    *,
+    names: Names,
+    pid: int | None,
+    restarts: int,
+    controllee_since: float,
+    history: tuple[Change, ...],
+) -> Status:
+    """Make the document.
+
+    Args:
+        election: the machine.
+        now: seconds on the machine's clock.
+        names: how the configuration spells a member.
+        pid: the controllee's process, if it runs as a program of ours.
+        restarts: how often it was started again after it died.
+        controllee_since: Unix time of its last change.
+        history: the last transitions.
+    """
+    settings = election.settings
+    pause, hold = election.directive.pause, election.hold
+    controllee = Controllee()
+    if election.state is not State.WITNESS:
+        controllee = Controllee(
+            settings.controllee, _controllee_state(election), pid, restarts, controllee_since
+        )
+    return Status(
+        node=_required(names, settings.me),
+        state=election.state.value,
+        leader=names(election.leader),
+        epoch=election.epoch,
+        primary=settings.is_primary,
+        paused=Paused(pause.by, pause.reason, pause.since, pause.until) if pause is not None else None,
+        hold=Hold(_required(names, hold.member), hold.by, hold.reason, hold.since)
+        if hold is not None
+        else None,
+        controllee=controllee,
+        peers=tuple(_peer(p, now, names, settings.timeout_seconds) for p in election.peers.values()),
+        history=history,
+    )
+
+
+def _controllee_state(election: Election) -> str:
+    if election.state is State.LEADER and election.run is Run.STOPPED:
+        return "backoff"
+    return election.run.value
+
+
+def _peer(peer: Peer, now: float, names: Names, timeout_seconds: float) -> PeerStatus:
+    message = peer.message
+    implementation = {True: "ours", False: "condor", None: "unknown"}[peer.is_ours]
+    return PeerStatus(
+        address=_required(names, peer.member),
+        state=peer_state(peer, now, timeout_seconds),
+        last_heard_seconds=round(now - peer.heard_at, 3) if message is not None else None,
+        follows=names(message.follows) if message is not None else None,
+        version=message.version or None if message is not None else None,
+        implementation=implementation,
+    )
+
+
+def peer_state(peer: Peer, now: float, timeout_seconds: float) -> str:
+    """One word for how a member stands: alive, denied, refused, silent or unknown (never heard of)."""
+    if peer.is_alive(now):
+        return "alive"
+    if peer.is_denied(now, timeout_seconds):
+        return "denied"
+    if peer.refused_at > peer.heard_at:
+        return "refused"
+    return "silent" if peer.message is not None else "unknown"
+
+
+def _required(names: Names, member: Member) -> str:
+    return names(member) or member
