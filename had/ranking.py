@@ -52,5 +52,8 @@ def backoff_seconds(tries: int, constant: float, factor: float, ceiling: float) 
 
     Source: condor_master's masterDaemon.cpp, daemon::NextStart.
     """
-    growth = factor ** min(tries, 64) if factor > 0 else 0.0
+    try:
+        growth = factor**tries if factor > 0 else 0.0
+    except OverflowError:
+        growth = ceiling
     return min(ceiling, constant + math.ceil(min(growth, ceiling)))

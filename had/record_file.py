@@ -2,19 +2,25 @@
 
 `daemoncore.durable.SlotStore` keeps it whole whatever happens at the write; this module only says what the bytes
 mean. Unknown keys are ignored, so that an older version can read what a newer one wrote. A document that cannot be
-understood is refused with its path: guessing an epoch could elect two leaders with one number.
+understood is refused: guessing an epoch could elect two leaders with one number. What operators wrote is cut on
+disk when it would not fit a slot, since a long reason must not keep an epoch from being written.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any
+import math
+from typing import Any, Final
 
 import attrs
 
+from daemoncore.durable import PAYLOAD_LIMIT_BYTES
 from had.events import Directive, Hold, Pause, Record
 
-SCHEMA = 1
+SCHEMA: Final = 1
+
+_TEXT_LIMITS: Final = (1024, 256, 64)
+"""Characters kept of each operator's text, tried in turn; with the last, four texts fit a slot however they are escaped."""
 
 
 class RecordError(Exception):
@@ -31,8 +37,18 @@ class Stored:
 
 
 def encode(stored: Stored) -> bytes:
-    """Make the document."""
+    """Make the document; it fits a slot of `daemoncore.durable`."""
+    documents = (_document(stored, limit) for limit in _TEXT_LIMITS)
+    return next(data for data in documents if len(data) <= PAYLOAD_LIMIT_BYTES)
+
+
+def _document(stored: Stored, text_limit: int) -> bytes:
     document = {"schema": SCHEMA, "instance": stored.instance, **attrs.asdict(stored.record)}
+    for name in ("pause", "hold"):
+        operators = document["directive"][name]
+        if operators is not None:
+            operators["by"] = operators["by"][:text_limit]
+            operators["reason"] = operators["reason"][:text_limit]
     return json.dumps(document, separators=(",", ":")).encode()
 
 
@@ -54,23 +70,51 @@ def decode(data: bytes, wall_clock: float) -> Stored:
             directive=Directive(
                 version=(_whole(directive["version"][0]), _whole(directive["version"][1])),
                 pause=_pause(directive.get("pause"), wall_clock),
-                hold=Hold(**directive["hold"]) if directive.get("hold") else None,
+                hold=_hold(directive.get("hold")),
             ),
         )
         return Stored(record, _whole(document["instance"]))
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise RecordError(f"not a record of had: {error!r}") from error
 
 
 def _whole(value: Any) -> int:
-    if not isinstance(value, int) or value < 0:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ValueError(f"a whole number is wanted (got {value!r})")
     return value
 
 
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a text is wanted (got {value!r})")
+    return value
+
+
+def _seconds(value: Any) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
+        raise TypeError(f"a finite number of seconds is wanted (got {value!r})")
+    return float(value)
+
+
 def _pause(document: dict[str, Any] | None, wall_clock: float) -> Pause | None:
-    if not document:
+    if document is None:
         return None
-    pause = Pause(**document)
-    left = None if pause.until is None else max(0.0, pause.until - wall_clock)
-    return attrs.evolve(pause, seconds_left=left)
+    until = None if document["until"] is None else _seconds(document["until"])
+    return Pause(
+        by=_text(document["by"]),
+        reason=_text(document["reason"]),
+        since=_seconds(document["since"]),
+        until=until,
+        seconds_left=None if until is None else max(0.0, until - wall_clock),
+    )
+
+
+def _hold(document: dict[str, Any] | None) -> Hold | None:
+    if document is None:
+        return None
+    return Hold(
+        member=_text(document["member"]),
+        by=_text(document["by"]),
+        reason=_text(document["reason"]),
+        since=_seconds(document["since"]),
+    )
