@@ -277,6 +277,9 @@ class GuardedControllee:
     async def _replace(self, delay_seconds: float) -> tuple[GuardLink, float]:
         """Start another guard, at longer and longer intervals; a machine out of memory needs time, not forks."""
         while True:
+            if self._stage is _Stage.WAITING and delay_seconds > _FIRST_RETRY_SECONDS:
+                # Not the first in a row: whoever waits for the controllee must hear of it.
+                self._finish("start_failed", "the guard process keeps failing; see the standard error of had")
             await trio.sleep(delay_seconds)
             delay_seconds = min(2 * delay_seconds, _LAST_RETRY_SECONDS)
             try:

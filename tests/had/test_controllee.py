@@ -420,6 +420,20 @@ async def test_an_idle_guard_is_replaced_silently(guarded):
         assert await case.start() > 0
 
 
+async def test_guards_that_keep_dying_fail_the_start(guarded):
+    """A start does not wait for ever for a guard that cannot live: the second death in a row is an answer."""
+    async with guarded() as case:
+        case.controllee.start(case.environment)
+        for _ in range(2):
+            await until(lambda: case.controllee.guard_pid is not None)
+            os.kill(case.controllee.guard_pid, signal.SIGKILL)
+            await until(lambda: case.controllee.guard_pid is None)
+        reason, detail = await case.end()
+        assert reason == "start_failed"
+        assert "guard" in detail
+        await case.start()
+
+
 async def test_an_end_of_the_daemon_ends_everything(guarded):
     """Cancelling the task leaves no process, and no zombie."""
     before = children(os.getpid())

@@ -173,7 +173,7 @@ def test_the_guard_leaves_signals_to_the_daemon(start_daemon):
     assert os.getsid(daemon.guard) == daemon.guard
     time.sleep(0.1)
     assert is_running(daemon.guard)
-    assert len(living(daemon.mark)) == 1
+    wait_until(lambda: len(living(daemon.mark)) == 1)
 
 
 def test_the_daemon_kills_in_the_place_of_its_guard(start_daemon):
@@ -199,7 +199,7 @@ def test_the_stop_command_is_run_for_a_killed_daemon(start_daemon, tmp_path):
     daemon = start_daemon(
         shell("setsid sleep 600 & echo started"), stop=shell(f"echo $HAD_TEST_MARK > {stopped}")
     )
-    assert len(living(daemon.mark)) == 1
+    wait_until(lambda: len(living(daemon.mark)) == 1)
     daemon.process.kill()
     seconds_until_gone(daemon.mark, limit_seconds=1.0)
     assert stopped.read_text().strip() == daemon.mark

@@ -32,7 +32,8 @@ def on_change():
             nursery.start_soon(command.run)
             yield command, mark, reports
             nursery.cancel_scope.cancel()
-        assert not living(mark)
+        # The command itself has been waited for; the kernel may still be busy with the rest of its group.
+        await until(lambda: not living(mark))
 
     return open_command
 
