@@ -1,0 +1,180 @@
+"""What a node knows of the others: who is alive, and who leads by whose report."""
+
+import math
+
+import pytest
+
+from had.peers import Peer, live_leaders, reports
+from had.ranking import Standing
+from had.transitions import State
+from tests.had.speakers import A, B, C, T, by_member, heard, said, saw
+
+LEADER = State.LEADER
+
+
+@pytest.mark.parametrize(
+    ("now", "refused_at", "is_alive"),
+    [
+        (10.0, -math.inf, True),
+        (13.99, -math.inf, True),
+        (14.0, -math.inf, False),
+        (11.0, 9.99, True),
+        (11.0, 10.0, False),
+        (11.0, 10.5, False),
+        (99.0, 9.0, False),
+    ],
+)
+def test_a_peer_lives_as_long_as_its_message_is_good(now, refused_at, is_alive):
+    """A message heard at 10 and good for 4 seconds vouches until 14, unless a refusal came with it or after it."""
+    peer = heard(A, 10.0)
+    peer.refused_at = refused_at
+    assert peer.is_alive(now) is is_alive
+
+
+def test_a_peer_that_was_never_heard_is_neither_alive_nor_denied():
+    """Nothing is known of a member at the start."""
+    peer = Peer(A)
+    assert not peer.is_alive(0.0)
+    assert not peer.is_denied(0.0, T)
+    assert peer.sees(B) is None
+
+
+def test_a_message_after_a_refusal_brings_a_peer_back():
+    """A daemon that was restarted is alive from its first message on."""
+    peer = heard(A, 10.0)
+    peer.refused_at = 11.0
+    peer.take(said(A), 12.0, T)
+    assert peer.is_alive(12.0)
+
+
+@pytest.mark.parametrize(
+    ("denied_at", "now", "is_denied"),
+    [(9.0, 11.0, False), (10.0, 11.0, False), (10.5, 11.0, True), (10.5, 14.5, False)],
+)
+def test_a_denial_counts_after_the_last_message_and_for_t(denied_at, now, is_denied):
+    """Who lets us in is not denied; a denial must be repeated every T."""
+    peer = heard(A, 10.0)
+    peer.denied_at = denied_at
+    assert peer.is_denied(now, T) is is_denied
+
+
+def test_the_epoch_with_which_a_member_does_not_lead_is_remembered():
+    """The largest such epoch stays, and an epoch of a leader does not count."""
+    peer = heard(A, 1.0, epoch=258)
+    peer.take(said(A, LEADER, epoch=386), 2.0, T)
+    assert peer.resigned_epoch == 258
+    peer.take(said(A, State.ELECTION, epoch=386), 3.0, T)
+    peer.take(said(A, epoch=0), 4.0, T)
+    assert peer.resigned_epoch == 386
+
+
+@pytest.mark.parametrize(
+    ("sighting", "is_notable"),
+    [
+        (saw(C), False),
+        (saw(C, State.ELECTION), False),
+        (saw(C, LEADER), True),
+        (saw(C, wants=True), True),
+        (saw(C, successor=A), True),
+        (saw(C, candidacy=3), True),
+    ],
+)
+def test_dull_sightings_are_skipped_where_only_notable_ones_are_asked_for(sighting, is_notable):
+    """Leaders, claims, successors and candidacies are notable; the rest is read only when all is asked for."""
+    peers = by_member(heard(A, 10.0, sightings=(sighting,)))
+    assert [r.member for r in reports(peers, 10.5, notable_only=False)] == [A, C]
+    assert [r.member for r in reports(peers, 10.5, notable_only=True)] == [A, C][: 1 + is_notable]
+
+
+def test_a_report_carries_the_dates_of_the_hearing_it_reports():
+    """What A heard 1 second before it spoke, and good for 2 more, dies 2 seconds after we heard A."""
+    peers = by_member(heard(A, 10.0, sightings=(saw(C, LEADER, age=1.0, remaining=2.0),)))
+    report = live_leaders(peers, B, 11.9)[C]
+    assert (report.via, report.heard_at, report.expires_at) == (A, 9.0, 12.0)
+    assert live_leaders(peers, B, 12.0) == {}
+
+
+def test_a_report_outlives_its_reporter():
+    """A's daemon is gone, but what it heard was true and dies on its own date."""
+    peer = heard(A, 10.0, sightings=(saw(C, LEADER, remaining=3.0),))
+    peer.refused_at = 10.5
+    assert set(live_leaders(by_member(peer), B, 12.9)) == {C}
+    assert live_leaders(by_member(peer), B, 13.0) == {}
+
+
+def test_a_report_that_lost_its_message_says_nothing():
+    """Of a member that was never heard there is nothing to report."""
+    assert list(reports(by_member(), 10.0, notable_only=False)) == []
+
+
+def test_our_own_hearing_overrules_an_older_report():
+    """C, heard by us at 9.5 as passive, does not lead because A heard so at 9."""
+    passive = heard(C, 9.5)
+    for age, expected in ((1.0, set()), (0.5, set()), (0.25, {C})):
+        peers = by_member(heard(A, 10.0, sightings=(saw(C, LEADER, age=age),)), passive)
+        assert set(live_leaders(peers, B, 10.1)) == expected
+
+
+def test_a_refusal_overrules_an_older_report():
+    """C's machine said at 9.5 that its daemon is gone; who heard it before cannot revive it."""
+    gone = Peer(C)
+    gone.refused_at = 9.5
+    for age, expected in ((1.0, set()), (0.25, {C})):
+        peers = by_member(heard(A, 10.0, sightings=(saw(C, LEADER, age=age),)), gone)
+        assert set(live_leaders(peers, B, 10.1)) == expected
+
+
+@pytest.mark.parametrize(("epoch", "is_believed"), [(384, False), (385, False), (512, True), (0, True)])
+def test_a_leadership_that_its_holder_ended_is_not_revived_by_hearsay(epoch, is_believed):
+    """C said with epoch 385 that it does not lead; only a later leadership, or a real peer's, is news."""
+    resigned = heard(C, 1.0, epoch=385)
+    peers = by_member(heard(A, 10.0, sightings=(saw(C, LEADER, epoch=epoch),)), resigned)
+    assert (C in live_leaders(peers, B, 10.1)) is is_believed
+
+
+def test_a_node_does_not_hear_of_itself_but_of_strangers_that_lead():
+    """Hearsay about ourselves is no leader; one about a leader that our list lacks is (hard case 9)."""
+    stranger, idle = "10.9.9.9:1", "10.9.9.8:1"
+    peers = by_member(
+        heard(A, 10.0, sightings=(saw(B, LEADER), saw(stranger, LEADER), saw(idle, wants=True)))
+    )
+    assert set(live_leaders(peers, B, 10.1)) == {stranger}
+    assert {r.member for r in reports(peers, 10.1, notable_only=False)} == {A, B, stranger}
+
+
+def test_last_words_are_read_where_they_are_asked_for():
+    """What a member said before its daemon went counts for offers, until it would have died anyway."""
+    gone = heard(A, 10.0)
+    gone.refused_at = 10.5
+    for now, with_last_words, expected in ((11.0, False, []), (11.0, True, [A]), (14.0, True, [])):
+        found = reports(by_member(gone), now, notable_only=True, with_last_words=with_last_words)
+        assert [r.member for r in found] == expected
+
+
+def test_of_several_reports_of_a_leader_the_latest_counts():
+    """Our own hearing and two others' of one leader give one leader, with the latest date."""
+    witness = "127.0.0.9:9620"
+    first = heard(A, 10.0, sightings=(saw(C, LEADER, age=0.2, epoch=3),))
+    second = heard(witness, 10.1, State.WITNESS, sightings=(saw(C, LEADER, age=0.1, epoch=4),))
+    own = heard(C, 9.0, LEADER, epoch=2)
+    for order in ((first, second, own), (own, second, first), (second, own, first)):
+        report = live_leaders({p.member: p for p in order}, B, 10.2)[C]
+        assert (report.via, report.claim.epoch) == (witness, 4)
+
+
+def test_the_standing_of_a_report_grows_from_when_it_was_said():
+    """An abstention that A reported 1 second old at 10 has lasted 2 more at 12, not 3: A had counted the first."""
+    sighting = saw(C, LEADER, age=1.0, abstains_seconds=5.0)
+    peers = by_member(heard(A, 10.0, LEADER, abstains_seconds=5.0, sightings=(sighting,)))
+    leaders = live_leaders(peers, B, 12.0)
+    assert leaders[A].standing(12.0) == Standing(False, 7.0, 2, A)
+    assert leaders[C].standing(12.0) == Standing(False, 7.0, 0, C)
+
+
+def test_a_member_sees_whom_its_last_message_names():
+    """Only the last message counts."""
+    peer = heard(A, 1.0, sightings=(saw(B, candidacy=7),))
+    assert peer.sees(B).candidacy == 7
+    assert peer.sees(C) is None
+    peer.take(said(A), 2.0, T)
+    assert peer.sees(B) is None
