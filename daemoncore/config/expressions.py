@@ -27,7 +27,7 @@ class ExpressionError(Exception):
 _TOKEN = re.compile(
     r"""\s*(?:
       (?P<real>\d+\.\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+)
-    | (?P<integer>0[xX][0-9a-fA-F]+|\d+)
+    | (?P<integer>\d+(?![A-Za-z_]))
     | (?P<string>"(?:[^"\\]|\\.)*")
     | (?P<name>[A-Za-z_][A-Za-z0-9_.]*)
     | (?P<operator>=\?=|=!=|==|!=|<=|>=|&&|\|\||<<|>>>|>>|[-+*/%<>!~&|^?:(),])
@@ -176,13 +176,8 @@ class _Parser:
 
 
 def _number(token: str) -> int | float:
-    if token[:2].lower() == "0x":
-        return int(token, 16)
-    if token.isdigit():
-        # A leading zero is octal in the ClassAd language.
-        is_octal = len(token) > 1 and token[0] == "0" and set(token) <= set("01234567")
-        return int(token, 8) if is_octal else int(token)
-    return float(token)
+    # A leading zero means nothing: HTCondor reads plain numbers in base ten.
+    return int(token) if token.isdigit() else float(token)
 
 
 def _truth(value: Value) -> bool:

@@ -189,7 +189,7 @@ class Reader:
         if depth >= MAXIMUM_DEPTH:
             raise StatementError(f"include is nested deeper than {MAXIMUM_DEPTH}")
         try:
-            name, text = self._included(include, target)
+            name, text = self._included(include, target, source)
         except UnreadableError:
             if include.must_exist:
                 raise
@@ -197,12 +197,18 @@ class Reader:
         self.files.append(name)
         self._read(text, _Reading(name, depth, source.via))
 
-    def _included(self, include: Include, target: str) -> tuple[str, str]:
-        """The name and the text of what an include names; a cache is written once and read from then on."""
+    def _included(self, include: Include, target: str, source: Source) -> tuple[str, str]:
+        """The name and the text of what an include names; a cache is written once and read from then on.
+
+        The status of an included command is only worth a warning, as in HTCondor, which does not look at it.
+        """
         if not include.is_command:
             return target, _open(target)
         if not include.cache:
-            return f"{target} |", self._run(target)
+            text, failure = self._output(target)
+            if failure:
+                self.note(source, failure, is_warning=True)
+            return f"{target} |", text
         cache = self.table.expand(include.cache)
         if not Path(cache).exists():
             text = self._run(target)
@@ -218,6 +224,13 @@ class Reader:
         Raises:
             UnreadableError: it cannot be started, fails, or takes too long.
         """
+        text, failure = self._output(command)
+        if failure:
+            raise UnreadableError(failure)
+        return text
+
+    def _output(self, command: str) -> tuple[str, str]:
+        """Return what a command prints, and a sentence about its status if that is not 0."""
         try:
             done = subprocess.run(
                 shlex.split(command),
@@ -229,12 +242,11 @@ class Reader:
             )
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             raise UnreadableError(f"cannot run {command!r}: {error}") from error
-        if done.returncode != 0:
-            said = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-            raise UnreadableError(
-                f"{command!r} ended with status {done.returncode}: {' '.join(said) or 'no reason'}"
-            )
-        return done.stdout.decode(errors="surrogateescape")
+        text = done.stdout.decode(errors="surrogateescape")
+        if done.returncode == 0:
+            return text, ""
+        said = " ".join(done.stderr.decode(errors="replace").strip().splitlines()[-1:]) or "no reason given"
+        return text, f"{command!r} ended with status {done.returncode}: {said}"
 
 
 def _open(path: str) -> str:
