@@ -136,7 +136,7 @@ class Guard:
                 self._start(message)
             case Renew():
                 if self._ward:
-                    self._ward.renew(message)
+                    self._ward.renew(message, boottime.now())
             case Stop(timeout_seconds):
                 # Without a ward its end is already on its way to the daemon.
                 if self._ward:

@@ -14,7 +14,8 @@ is wherever the start command put it; the end begins with the stop command, whos
 whatever was left below the guard. A failed start command is undone by the stop command.
 
 The lease: without renewal the end begins at `terminate_at`, and KILLING early enough before `expires_at` that all is
-dead by then. A lapsed lease is not revived by a late renewal. With commands the stop command is given its own time
+dead by then. A lapsed lease is not revived by a late renewal, neither after SIGTERM nor when the whole machine was
+frozen and the daemon is the first to wake. With commands the stop command is given its own time
 instead, since killing it would leave the controllee running.
 
 Standard library only, since this runs in the guard.
@@ -113,9 +114,9 @@ class Ward:
         margin = min(KILL_MARGIN_SECONDS, (self._expires_at - self._terminate_at) / 2)
         return self._expires_at - margin
 
-    def renew(self, renewal: Renew) -> None:
-        """The daemon lives and lets the controllee live."""
-        if self._cause is not Cause.LAPSED:
+    def renew(self, renewal: Renew, now: float) -> None:
+        """The daemon lives and lets the controllee live, unless it says so too late: others may have started one."""
+        if self._cause is not Cause.LAPSED and now < self._expires_at:
             self._terminate_at, self._expires_at = renewal
 
     def read_exec_report(self) -> None:

@@ -348,6 +348,23 @@ async def test_an_unrenewed_lease_ends_it_in_time(guarded):
         assert 2 / 3 * lease_seconds <= told_at - began < 0.8 * lease_seconds
 
 
+async def test_a_renewal_after_the_lease_is_in_vain(guarded):
+    """When guard and controllee wake after the lease, as after a suspension, a renewal that waits there saves nothing."""
+    async with guarded(python(STUBBORN), answer_seconds=30.0) as case:
+        pid = await case.start()
+        await case.until_logged()
+        case.controllee.renew(boottime.now() + 0.3)
+        await trio.sleep(0.05)
+        for frozen in (case.controllee.guard_pid, pid):
+            os.kill(frozen, signal.SIGSTOP)
+        await trio.sleep(0.3)
+        case.controllee.renew(boottime.now() + LONG_SECONDS)
+        os.kill(case.controllee.guard_pid, signal.SIGCONT)
+        began = time.monotonic()
+        assert (await case.end())[0] == "killed"
+        assert time.monotonic() - began < 0.5
+
+
 async def test_a_renewed_lease_goes_on(guarded):
     """A controllee whose lease is renewed lives longer than any one lease."""
     async with guarded() as case:
