@@ -29,6 +29,7 @@ h2 { font-size: 1.1rem; margin: 1.5rem 0 .3rem; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line); }
 td { vertical-align: top; }
+td time { white-space: nowrap; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: 0; }
 dt { opacity: .75; } dd { margin: 0; overflow-wrap: anywhere; }
 .good { color: var(--good); } .bad { color: var(--bad); } .wait { color: var(--wait); }
@@ -100,7 +101,7 @@ def _facts(status: Status) -> str:
     ]
     if status.majority is not None:
         majority = status.majority
-        facts.append(("Votes", f"{majority.granted} of {majority.needed} needed"))
+        facts.append(("Votes", f"{majority.granted} granted, {majority.needed} needed"))
         facts.append(("Lease", f"{majority.lease_seconds:.1f} s"))
     if controllee.name is not None:
         shade = _CONTROLLEE_CLASS.get(controllee.state or "", "")

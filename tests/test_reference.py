@@ -9,7 +9,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from daemoncore import http, metrics
+from daemoncore import http, log_file, log_levels, log_repeats, metrics
 from had import families, page, status, web
 from had.transitions import LEGAL
 
@@ -210,3 +210,15 @@ def test_transition_reasons_are_slugs():
     """The reasons that become label values are plain words."""
     for reasons in LEGAL.values():
         assert all(re.fullmatch(r"[a-z_]+", reason.slug) for reason in reasons)
+
+
+def test_log_page_is_the_codes():
+    """The manual names the log's own events, the header flags and the numbers of the code."""
+    text = (ROOT / "docs" / "reference" / "log.md").read_text(encoding="utf-8")
+    sources = "".join((ROOT / "daemoncore" / name).read_text() for name in ("log.py", "log_file.py"))
+    events = set(re.findall(r"\b(?:log_(?:not|writable)_\w+|library_message)\b", sources))
+    assert events == {row[0].strip("`") for row in prefixed(table_rows("log.md"), "l")}
+    shown = {flag for flag, part in log_levels.HEADER_FLAGS.items() if part}
+    assert shown | log_levels.ALWAYS_SHOWN <= set(re.findall(r"D_\w+", text))
+    assert f"every {log_file.RETRY_SECONDS:g} seconds" in text
+    assert f"{log_repeats.BURST} within {log_repeats.WINDOW_SECONDS:g} seconds" in text

@@ -2,12 +2,17 @@
 
 import html.parser
 import json
+import shutil
+import subprocess
 
 import attrs
 import pytest
+import trio
 
-from daemoncore.http import Request
+from daemoncore.http import HttpServer, Request, listen
+from daemoncore.metrics import DaemonMetrics
 from had import page
+from had.metrics import HadMetrics
 from had.status import Change, Controllee, Hold, Majority, Paused, Peer, Status
 from had.web import ROUTES, Web
 
@@ -231,7 +236,7 @@ def test_page_shows_what_operators_put_in_force():
     text = "".join(read(EVERYTHING).words)
     assert "Automatic failover is paused by root@cm1 since 2026-11-22 05:11:40 UTC, until" in text
     assert f"{ME} is held from leading by a switchover of root@cm1" in text
-    assert "3 of 2 needed" in text
+    assert "3 granted, 2 needed" in text
 
 
 def test_page_lists_members_and_the_newest_transition_first():
@@ -263,3 +268,42 @@ def test_page_forbids_what_it_does_not_need(world):
     response = world.web.routes()["/"](Request("/", {}))
     assert response.content_type == "text/html; charset=utf-8"
     assert dict(response.headers)["Content-Security-Policy"].startswith("default-src 'none'")
+
+
+def check_with_promtool(scrape):
+    """Have promtool judge a scrape, where it is installed."""
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed (Debian package prometheus)")
+    run = subprocess.run([promtool, "check", "metrics"], input=scrape, capture_output=True, check=False)
+    assert (run.returncode, run.stdout + run.stderr) == (0, b"")
+
+
+async def test_live_scrape_satisfies_promtool(world, nursery):
+    """Over real TCP, /metrics counts its own requests, and promtool finds nothing to say about it."""
+    common = DaemonMetrics("had", version="0.1.0", revision="", start_time=1.0, routes=ROUTES)
+    HadMetrics(common, me=ME, members=[ME, OTHER], controllee="negotiator", now=1.0, boottime=float)
+    world.web = attrs.evolve(world.web, metrics=common.render)
+    server = HttpServer(world.web.routes(), observer=common.http_request)
+    listeners = await listen("127.0.0.1", 0, knobs="HAD_HTTP_PORT")
+    port = listeners[0].socket.getsockname()[1]
+    nursery.start_soon(server.serve, listeners)
+
+    async def ask(path):
+        stream = await trio.open_tcp_stream("127.0.0.1", port)
+        async with stream:
+            await stream.send_all(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+            answer = b"".join([bytes(chunk) async for chunk in stream])
+        return answer.partition(b"\r\n\r\n")[2]
+
+    for path in (*ROUTES, "/follower"):
+        await ask(path)
+    scrape = await ask("/metrics")
+    for line in (
+        b'had_http_requests_total{code="200",route="/leader"} 1.0',
+        b'had_http_requests_total{code="200",route="/metrics"} 1.0',
+        b'had_http_requests_total{code="404",route="other"} 1.0',
+    ):
+        assert line in scrape.splitlines()
+    nursery.cancel_scope.cancel()
+    check_with_promtool(scrape)
