@@ -20,6 +20,7 @@ from had import record_file
 from had.controllee import Controllee
 from had.events import (
     Answer,
+    ControlleeExited,
     Effect,
     Event,
     Finished,
@@ -103,6 +104,8 @@ class Hands:
         self._writer = DurableWriter()
         self._publishing: int | None = None
         self._waiting_start: StartControllee | None = None
+        self._unposted: list[Event] = []
+        self._post: Callable[[Event], None] = self._unposted.append
         self.answers: dict[int, Callable[[Answer], None]] = {}
 
     def perform(self, effect: Effect) -> None:
@@ -142,9 +145,7 @@ class Hands:
                     self._waiting_start = effect
             case StopControllee(timeout_seconds):
                 self._observer.controllee_wanted(is_wanted=False)
-                if self._waiting_start is not None:
-                    self._start(self._waiting_start)
-                self.controllee.stop(timeout_seconds)
+                self._stop(timeout_seconds)
             case RenewLease(until):
                 self.controllee.renew(until)
                 self._observer.lease_renewed(until)
@@ -153,8 +154,19 @@ class Hands:
         self._waiting_start = None
         self.controllee.start(self._environment(order.epoch))
 
+    def _stop(self, timeout_seconds: float) -> None:
+        """Stop it; a start that still waits for a slow disk is taken back, so nothing runs even for an instant."""
+        if self._waiting_start is None:
+            self.controllee.stop(timeout_seconds)
+        else:
+            self._waiting_start = None
+            self._post(ControlleeExited("requested", "it had not been started"))
+
     async def report_writes(self, post: Callable[[Event], None]) -> None:
         """Turn finished writes into events, until cancelled."""
+        self._post = post
+        for event in self._unposted:
+            post(event)
         async for finished in self._writer:
             match finished.tag:
                 case Record() as record:

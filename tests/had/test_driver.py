@@ -1,0 +1,181 @@
+"""The one loop: events and deadlines reach the machine, effects are performed, and `Finished` ends it.
+
+The clock is the machine's own, CLOCK_BOOTTIME, so waits here are real and short; a scripted machine takes the place of
+the election.
+"""
+
+import math
+
+import attrs
+import pytest
+import trio
+import trio.testing
+
+from daemoncore import boottime
+from had.driver import Driver
+from had.events import Finished, Linked, Note, Refused, StopRequested, Tick
+
+LONG_SECONDS = 3600.0
+
+
+class Script:
+    """A machine that writes down its events and answers each with the effects of its script."""
+
+    def __init__(self, deadline_in=LONG_SECONDS):
+        self.deadline_in = deadline_in
+        self.deadline = None if deadline_in is None else boottime.now() + deadline_in
+        self.handled = []
+        self.last_turn = math.inf
+        self.answers = {}
+
+    def handle(self, event, now):
+        """Note the event and its time; the next deadline is counted from it."""
+        self.handled.append((event, now))
+        if len(self.handled) == self.last_turn:
+            return [Finished()]
+        if self.deadline_in is not None:
+            self.deadline = now + self.deadline_in
+        return self.answers.get(type(event), [])
+
+    @property
+    def events(self):
+        """The events so far."""
+        return [event for event, _ in self.handled]
+
+
+@attrs.define
+class Watch:
+    """Keeps the reports of turns."""
+
+    turns: list = attrs.field(factory=list)
+
+    def turned(self, event, now, lag_seconds):
+        """Keep one."""
+        self.turns.append((event, now, lag_seconds))
+
+
+class Run:
+    """A driver in a task of its own."""
+
+    def __init__(self, script):
+        self.script = script
+        self.performed = []
+        self.watch = Watch()
+        self.driver = Driver(script, self.performed.append, self.watch)
+
+    async def settle(self):
+        """Wait until the loop has nothing to do."""
+        await trio.testing.wait_all_tasks_blocked()
+
+
+@pytest.fixture
+async def run(nursery):
+    """A driver whose machine has nothing to do for an hour."""
+    run = Run(Script())
+    nursery.start_soon(run.driver.run)
+    await run.settle()
+    return run
+
+
+async def test_the_machine_is_asked_once_at_the_start(run):
+    """The first turn is a tick, since a machine may want something before anything happens."""
+    assert run.script.events == [Tick()]
+
+
+async def test_events_come_in_order_and_their_effects_are_performed(run):
+    """Each event is one turn; its effects are done before the next event is looked at."""
+    run.script.answers = {Linked: [Note("one"), Note("two")], Refused: [Note("three")]}
+    run.driver.post(Linked("a", is_ours=True))
+    run.driver.post(Refused("b"))
+    await run.settle()
+    assert run.script.events == [Tick(), Linked("a", is_ours=True), Refused("b")]
+    assert run.performed == [Note("one"), Note("two"), Note("three")]
+
+
+async def test_a_burst_is_drained_without_ticks_in_between(run):
+    """A thousand events that wait are a thousand turns, in order."""
+    burst = [Refused(str(number)) for number in range(1000)]
+    for event in burst:
+        run.driver.post(event)
+    await run.settle()
+    assert run.script.events[1:] == burst
+
+
+async def test_times_are_the_machines_clock_and_never_go_back(run):
+    """Every `now` is CLOCK_BOOTTIME."""
+    before = run.script.handled[0][1]
+    run.driver.post(Refused("a"))
+    await run.settle()
+    after = run.script.handled[1][1]
+    assert before <= after <= boottime.now()
+
+
+async def test_the_deadline_is_a_tick_in_time():
+    """With nothing else happening the machine is asked at its deadline and not before."""
+    run = Run(Script(deadline_in=0.03))
+    run.script.last_turn = 3
+    began = boottime.now()
+    with trio.fail_after(5):
+        await run.driver.run()
+    assert run.script.events == [Tick()] * 3
+    times = [now for _, now in run.script.handled]
+    assert times[1] - times[0] >= 0.03
+    assert times[2] - times[1] >= 0.03
+    assert times[0] >= began
+
+
+async def test_a_deadline_that_is_past_is_a_tick_at_once():
+    """A machine that is late is asked without waiting, and the watcher hears by how much."""
+    run = Run(Script(deadline_in=None))
+    run.script.deadline = boottime.now() - 5.0
+    run.script.answers = {Tick: [Finished()]}
+    with trio.fail_after(5):
+        await run.driver.run()
+    ((event, _, lag_seconds),) = run.watch.turns
+    assert event == Tick()
+    assert 5.0 <= lag_seconds < 10.0
+
+
+@pytest.mark.parametrize("deadline", [None, math.inf])
+async def test_without_a_deadline_only_events_wake_the_loop(deadline, nursery):
+    """None and infinity both mean never."""
+    run = Run(Script(deadline_in=None))
+    run.script.deadline = deadline
+    nursery.start_soon(run.driver.run)
+    await run.settle()
+    assert run.script.events == [Tick()]
+    run.driver.post(Refused("a"))
+    await run.settle()
+    assert run.script.events == [Tick(), Refused("a")]
+
+
+async def test_an_event_has_no_lag(run):
+    """Only a tick can be late; an event that came long before the deadline reports no lag."""
+    run.driver.post(Refused("a"))
+    await run.settle()
+    assert [lag for _, _, lag in run.watch.turns] == [0.0, 0.0]
+
+
+async def test_finished_ends_the_loop_after_its_other_effects():
+    """The last words are still sent; events that come later are not handled."""
+    run = Run(Script())
+    run.script.answers = {StopRequested: [Note("last"), Finished()]}
+    run.driver.post(StopRequested())
+    run.driver.post(Refused("late"))
+    with trio.fail_after(5):
+        await run.driver.run()
+    assert run.performed == [Note("last"), Finished()]
+    assert run.script.events == [Tick(), StopRequested()]
+
+
+async def test_a_flood_does_not_block_whoever_posts():
+    """A loop that does not run takes what fits and drops the rest: `post` returns, and nothing grows."""
+    run = Run(Script())
+    for number in range(5000):
+        run.driver.post(Refused(str(number)))
+    run.script.answers = {StopRequested: [Finished()]}
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run.driver.run)
+        await run.settle()
+        assert len(run.script.events) == 1 + 4096
+        run.driver.post(StopRequested())
