@@ -85,13 +85,21 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def replace_file(path: Path, data: bytes, *, mode: int = 0o600, is_durable: bool = True) -> None:
+def replace_file(
+    path: Path,
+    data: bytes,
+    *,
+    mode: int = 0o600,
+    owner: tuple[int, int] | None = None,
+    is_durable: bool = True,
+) -> None:
     """Replace the file `path` by `data` in one step; other processes see the old bytes or the new.
 
     Args:
         path: the target. Its folder must exist.
         data: the whole new content.
         mode: permission bits of the new file, whatever the umask.
+        owner: user and group ids of the new file, when started as root; None leaves them.
         is_durable: False leaves out both syncs, for a file that need not survive a crash of the host and
             must not wait for a disk.
 
@@ -104,6 +112,8 @@ def replace_file(path: Path, data: bytes, *, mode: int = 0o600, is_durable: bool
         try:
             try:
                 os.fchmod(descriptor, mode)
+                if owner is not None:
+                    os.fchown(descriptor, *owner)
                 _write_all(descriptor, data, 0)
                 if is_durable:
                     os.fsync(descriptor)
@@ -166,14 +176,18 @@ class SlotStore:
         self._damage: str | None = None
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path, *, owner: tuple[int, int] | None = None) -> Self:
         """Open `path`, made at its full size when absent, and find its newest valid payload.
+
+        Args:
+            path: the file.
+            owner: user and group ids of a new file, when started as root; None leaves them.
 
         Raises:
             DurableError: it cannot be made or read; on a full disk this is the time to hear of it.
         """
         if not path.exists():
-            replace_file(path, bytes(2 * SLOT_BYTES))
+            replace_file(path, bytes(2 * SLOT_BYTES), owner=owner)
         with _failures_named("open the slots", path):
             store = cls(path, os.open(path, os.O_RDWR | os.O_NOFOLLOW))
         try:

@@ -96,7 +96,7 @@ def _lock(descriptor: int, path: Path, program: str) -> None:
         os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
 
 
-def publish_epoch(path: Path, epoch: int) -> None:
+def publish_epoch(path: Path, epoch: int, *, owner: tuple[int, int] | None = None) -> None:
     """Put the present epoch into HAD_EPOCH_FILE, one decimal line, for the controllee to fence itself.
 
     Never waits for the disk: the file matters only while this boot's controllee runs.
@@ -104,4 +104,4 @@ def publish_epoch(path: Path, epoch: int) -> None:
     Raises:
         DurableError: the file is as before.
     """
-    replace_file(path, f"{epoch}\n".encode("ascii"), mode=0o644, is_durable=False)
+    replace_file(path, f"{epoch}\n".encode("ascii"), mode=0o644, owner=owner, is_durable=False)

@@ -223,6 +223,46 @@ def test_failed_write_keeps_the_older_payload_and_the_next_one_works(tmp_path):
         assert store.read() == b"five"
 
 
+def test_payload_is_synced_before_write_returns(tmp_path, monkeypatch):
+    """A write ends with a sync that comes after its bytes; a disk error there (EIO) is a failed write."""
+    path = tmp_path / "promises"
+    real_sync, synced = os.fdatasync, []
+
+    def recording_sync(descriptor):
+        synced.append(path.read_bytes())
+        real_sync(descriptor)
+
+    def failing_sync(descriptor):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with opened(path) as store:
+        monkeypatch.setattr(os, "fdatasync", recording_sync)
+        store.write(b"one")
+        assert synced == [path.read_bytes()]
+        assert b"one" in synced[0]
+        monkeypatch.setattr(os, "fdatasync", failing_sync)
+        with pytest.raises(DurableError, match=r"promises: cannot write a slot: .*EIO"):
+            store.write(b"two")
+        assert store.read() == b"one"
+        monkeypatch.setattr(os, "fdatasync", real_sync)
+        store.write(b"three")
+    with opened(path) as store:
+        assert store.read() == b"three"
+        assert store.generation == 2
+
+
+@pytest.mark.root
+def test_new_files_belong_to_the_given_owner(tmp_path):
+    """Started as root, a new store or file belongs to whom the caller names, so that others can read it later."""
+    if os.geteuid() != 0:
+        pytest.skip("changing the owner needs root")
+    SlotStore.open(tmp_path / "promises", owner=(1234, 4321)).close()
+    replace_file(tmp_path / "epoch", b"1", owner=(1234, 4321))
+    for name in ("promises", "epoch"):
+        found = (tmp_path / name).stat()
+        assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (1234, 4321, 0o600)
+
+
 @pytest.mark.root
 def test_full_disk_does_not_stop_an_existing_store(small_disk):
     """With no byte free, an existing store still takes writes, and a new one is refused with ENOSPC."""
