@@ -104,6 +104,7 @@ class GuardedControllee:
         deliver: called with each event; it must only queue it.
         answer_seconds: how long the guard may leave a ping unanswered (half of HAD_CONNECTION_TIMEOUT).
         owned: the daemon's processes.
+        inherited: descriptors that the guard keeps open for as long as it lives.
     """
 
     def __init__(
@@ -112,7 +113,9 @@ class GuardedControllee:
         deliver: Callable[[ControlleeEvent], None],
         answer_seconds: float,
         owned: Children | None = None,
+        inherited: tuple[int, ...] = (),
     ) -> None:
+        self._inherited = inherited
         self._what = what
         self._deliver = deliver
         self._answer_seconds = max(answer_seconds, MINIMUM_ANSWER_SECONDS)
@@ -134,6 +137,11 @@ class GuardedControllee:
     def guard_pid(self) -> int | None:
         """The guard's process id; None while it is being replaced."""
         return self._link.pid if self._link else None
+
+    def change(self, what: Program | Commands, answer_seconds: float) -> None:
+        """Take another program, or other commands, from the next start on."""
+        self._what = what
+        self._answer_seconds = max(answer_seconds, MINIMUM_ANSWER_SECONDS)
 
     # --- the driver's orders ----------------------------------------------------------------------------------
 
@@ -228,7 +236,7 @@ class GuardedControllee:
         Raises:
             OSError: the first guard could not be started.
         """
-        link = GuardLink(self._children)
+        link = GuardLink(self._children, self._inherited)
         delay_seconds = _FIRST_RETRY_SECONDS
         while True:
             guard_began = trio.current_time()
@@ -283,7 +291,7 @@ class GuardedControllee:
             await trio.sleep(delay_seconds)
             delay_seconds = min(2 * delay_seconds, _LAST_RETRY_SECONDS)
             try:
-                return GuardLink(self._children), delay_seconds
+                return GuardLink(self._children, self._inherited), delay_seconds
             except OSError:
                 continue
 

@@ -11,7 +11,8 @@ what they mean, and the guard ends when the daemon does. Should the guard itself
 kills in its place (`had/guard_link.py`); the kernel kills the controllee's first process even then (parent-death
 signal). Only when both freeze at once does the controllee go on, which is left to the fencing token.
 
-Run as `python -m had.guard DESCRIPTOR PID` with the socket's descriptor and the daemon's process id. It imports nothing
+Run as `python -m had.guard DESCRIPTOR PID [DESCRIPTOR ...]` with the socket's descriptor, the daemon's process id, and
+descriptors that are only kept open (a lock). It imports nothing
 but the standard library's lighter parts: about 11 MB resident, half of them shared with the daemon.
 """
 
@@ -189,11 +190,12 @@ def _kill_at_last() -> None:
 
 def main() -> None:
     """Serve the daemon named on the command line."""
-    channel, daemon_pid = int(sys.argv[1]), int(sys.argv[2])
+    channel, daemon_pid, *held = map(int, sys.argv[1:])
     for number in _IGNORED_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    os.set_inheritable(channel, False)
+    for descriptor in (channel, *held):
+        os.set_inheritable(descriptor, False)
     become_subreaper()
     _prefer_us()
     daemon = os.pidfd_open(daemon_pid)

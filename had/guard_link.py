@@ -34,12 +34,18 @@ _PATIENCE_SECONDS = 5.0
 class GuardLink:
     """One guard process, from its start to the end of everything below it.
 
+    Args:
+        owned: the daemon's processes.
+        inherited: descriptors that stay open for as long as the guard lives, such as a lock that must
+            not be had by the next daemon while a controllee of this one is still being killed.
+
     Raises:
         OSError: the guard could not be started.
     """
 
-    def __init__(self, owned: Children) -> None:
+    def __init__(self, owned: Children, inherited: tuple[int, ...] = ()) -> None:
         become_subreaper()
+        self._inherited = inherited
         self._children = owned
         self._spare = owned.present()
         self._ping = 0
@@ -61,9 +67,10 @@ class GuardLink:
         about 30 ms and stays under 12 MB.
         """
         code = "from had.guard import main; main()"
-        argv = (sys.executable, "-S", "-P", "-c", code, str(descriptor), str(os.getpid()))
+        numbers = (descriptor, os.getpid(), *self._inherited)
+        argv = (sys.executable, "-S", "-P", "-c", code, *map(str, numbers))
         root = Path(had.__file__).resolve().parents[1]
-        return self._children.start(argv, {"PYTHONPATH": str(root)}, pass_fds=(descriptor,))
+        return self._children.start(argv, {"PYTHONPATH": str(root)}, pass_fds=(descriptor, *self._inherited))
 
     @property
     def pid(self) -> int:

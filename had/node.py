@@ -1,0 +1,167 @@
+"""One running `had`: the machine, its loop, and everything around them, put together.
+
+    configuration -> settings -> Node.open() -> Node.run() -> exit status
+
+`open` claims what only one daemon may have (the folder of durable files, the port), reads the record and starts the
+guard; what fails there is one sentence and exit status 1. `run` keeps everything going in one nursery until the machine
+says that it is finished. A fault in any part ends the whole process: the guard then ends the controllee, and another
+node leads. That is safer than a daemon that goes on with a part missing.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import attrs
+import trio
+
+from daemoncore import boottime
+from daemoncore.children import Children
+from daemoncore.durable import DurableError, SlotStore
+from daemoncore.process import clean_environment
+from daemoncore.state_folder import StateFolder
+from had import record_file
+from had.control_settings import ControlKind
+from had.controllee import (
+    Commands,
+    Controllee,
+    ControlleeEvent,
+    GuardedControllee,
+    Program,
+    controllee_environment,
+)
+from had.election import Election
+from had.events import Record
+from had.settings import Settings
+
+CLAIM_SECONDS = 2.0
+"""How long a daemon waits for the guard of the one before it, which holds the folder until its work is done."""
+
+EPOCH_FILE = "epoch"
+RECORD_FILE = "record"
+
+
+class StartError(Exception):
+    """The daemon cannot start; the text says whose fault it is and what was being done."""
+
+
+@attrs.define
+class Durable:
+    """What a node keeps on disk."""
+
+    folder: StateFolder
+    store: SlotStore
+    record: Record
+    instance: int
+
+    @property
+    def epoch_file(self) -> Path:
+        """HAD_EPOCH_FILE."""
+        return self.folder.path / EPOCH_FILE
+
+    def close(self) -> None:
+        """Give the files back; the lock goes with the last process that holds it."""
+        self.store.close()
+        self.folder.close()
+
+
+async def open_durable(settings: Settings) -> Durable:
+    """Claim this node's folder, read its record and count this start.
+
+    Raises:
+        StartError: the folder is another daemon's, or cannot be read or written.
+    """
+    folder = await _claim(settings)
+    try:
+        store = SlotStore.open(folder.path / RECORD_FILE)
+        payload = store.read()
+        stored = record_file.Stored() if payload is None else record_file.decode(payload, time.time())
+        # Larger than at any earlier start, also when the folder was lost and the others remember us.
+        instance = max(stored.instance + 1, int(time.time()))
+        store.write(record_file.encode(record_file.Stored(stored.record, instance)))
+    except record_file.RecordError as error:
+        raise StartError(f"{folder.path / RECORD_FILE}: {error}; move it away to start anew") from error
+    except DurableError as error:
+        raise StartError(str(error)) from error
+    return Durable(folder, store, stored.record, instance)
+
+
+async def _claim(settings: Settings) -> StateFolder:
+    deadline = trio.current_time() + CLAIM_SECONDS
+    while True:
+        try:
+            return StateFolder.claim(settings.had_dir, "had", settings.me.entry, owner=settings.owner)
+        except DurableError as error:
+            if error.errno != errno.EWOULDBLOCK or trio.current_time() >= deadline:
+                raise StartError(str(error)) from error
+        await trio.sleep(0.02)
+
+
+class NoControllee:
+    """A witness has none."""
+
+    pid: int | None = None
+
+    def start(self, environment: Mapping[str, str]) -> None:
+        """Never called: a witness never leads."""
+        raise AssertionError("a witness never starts a controllee")
+
+    def stop(self, timeout_seconds: float) -> None:
+        """Nothing runs."""
+
+    def renew(self, until: float) -> None:
+        """Nothing has a lease."""
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Do nothing until cancelled."""
+        task_status.started()
+        await trio.sleep_forever()
+
+
+def make_controllee(
+    settings: Settings, deliver: Callable[[ControlleeEvent], None], owned: Children, lock: int
+) -> Controllee:
+    """Make what starts and stops the controllee; the guard shares the folder's lock until its work is done."""
+    if settings.control.kind is ControlKind.NONE:
+        return NoControllee()
+    answer_seconds = settings.connection_timeout_seconds / 2
+    return GuardedControllee(reins(settings), deliver, answer_seconds, owned, inherited=(lock,))
+
+
+def reins(settings: Settings) -> Program | Commands:
+    """How the controllee is started and stopped, as the configuration says it now."""
+    control = settings.control
+    if control.kind is ControlKind.COMMAND:
+        return Commands(
+            control.start_command,
+            control.stop_command,
+            control.check_command,
+            stop_timeout_seconds=control.stop_timeout_seconds,
+            log_path=control.log_path,
+        )
+    # Started as root it stays root, as under condor_master: HTCondor's daemons choose their identity themselves.
+    return Program(control.argv, control.log_path)
+
+
+def environment_of(settings: Settings, epoch: int, epoch_file: Path) -> dict[str, str]:
+    """The controllee's environment for a leadership."""
+    # There is one copy of the state in this version, the node's own: it is there, or it is not.
+    has_state = bool(settings.state_file) and Path(settings.state_file).exists()
+    return controllee_environment(
+        clean_environment(os.environ),
+        node=settings.me.entry,
+        epoch=epoch,
+        epoch_file=str(epoch_file),
+        state="current" if has_state else "missing",
+        state_file=settings.state_file,
+        extra=settings.control.environment,
+    )
+
+
+def make_election(settings: Settings, durable: Durable, version: str) -> Election:
+    """Make the machine from the settings and the record."""
+    return Election(settings.election(version), durable.record, durable.instance, boottime.now())
