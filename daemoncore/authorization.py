@@ -98,10 +98,13 @@ def implied_levels(level: Level) -> frozenset[Level]:
 def settings_of(level: str, prefix: str, subsystem: str, *, is_legacy: bool) -> Iterator[str]:
     """Yield the names of the settings that may hold a level's value, the most particular first.
 
-    `prefix` and the level make the name with `{}` for the level: `ALLOW_{}` or `SEC_{}_ENCRYPTION`.
+    `prefix` is the name with `{}` for the level: `ALLOW_{}` or `SEC_{}_ENCRYPTION`. The latter kind has no settings of
+    one subsystem; leave `subsystem` empty for it.
     """
     while True:
-        yield from (f"{prefix.format(level)}_{subsystem}", prefix.format(level))
+        if subsystem:
+            yield f"{prefix.format(level)}_{subsystem}"
+        yield prefix.format(level)
         if level == "DEFAULT":
             return
         is_daemon = is_legacy and level == Level.DAEMON
