@@ -229,9 +229,12 @@ def _value(name: str, knob: Knob, reader: Reader) -> Typed | None:
         # Set to nothing is not set, as in HTCondor.
         return convert(knob, text.strip()) if text.strip() else None
     except ExpansionError as error:
-        reader.note(entry.source, f"{shown} cannot be expanded: {error}")
+        fault = f"{shown} cannot be expanded: {error}"
     except ValueRefusedError as error:
-        reader.note(entry.source, f"{shown} {error}")
+        fault = f"{shown} {error}"
+    # A default is only wrong because of another knob that it refers to, which is reported itself.
+    if entry.source.name != DEFAULT:
+        reader.note(entry.source, fault)
     return _default(knob, reader)
 
 

@@ -1,0 +1,428 @@
+"""The election daemon's settings: who we are, what is refused, what a change asks for."""
+
+from pathlib import Path
+
+import attrs
+import pytest
+
+from daemoncore.config import ConfigurationError, load
+from had.control_settings import ControlKind
+from had.membership import Network
+from had.settings import Change, compare, had_dir, load_settings, needs_restart, settings_from
+
+NAMES = {
+    "cm1": ("10.0.0.1", "10.1.0.1"),
+    "cm2": ("10.0.0.2",),
+    "alias": ("10.0.0.1",),
+    "myself": ("127.0.1.1",),
+}
+
+BASE = "HAD_CONTROLLEE = worker\nWORKER = /bin/sleep\nWORKER_ARGS = infinity\n"
+OPEN = "ALLOW_DAEMON = *\n"
+
+
+def resolve(host):
+    """A resolver that knows four names."""
+    if host in NAMES:
+        return NAMES[host]
+    if host.replace(".", "").isdigit() or ":" in host:
+        return (host,)
+    raise OSError(-2, "Name or service not known")
+
+
+def network(*own):
+    """A host with these addresses and one interface."""
+    return Network(resolve, lambda host: host in own, lambda name: ("10.0.0.2",) if name == "eth7" else ())
+
+
+def make(tmp_path, text, *own, port=None, environment=None, local_name=None):
+    """The settings of a text on a host with these addresses."""
+    path = tmp_path / "pool.conf"
+    path.write_text(BASE + text)
+    configuration = load(str(path), local_name=local_name, environment={})
+    return settings_from(
+        configuration, network(*(own or ("127.0.0.1",))), port=port, environment=environment or {}
+    )
+
+
+def refusals(tmp_path, text, *own, **options):
+    """The messages of a refusal."""
+    with pytest.raises(ConfigurationError) as caught:
+        make(tmp_path, text, *own, **options)
+    return [problem.message for problem in caught.value.problems]
+
+
+def test_plain(tmp_path):
+    """Defaults and values arrive typed."""
+    text = "HAD_LIST = 127.0.0.1:1, 127.0.0.2:1\nHAD_CONNECTION_TIMEOUT = 0.2\nLOCAL_DIR = /srv\nHAD_HTTP_PORT = 8080\n"
+    settings = make(tmp_path, text)
+    assert settings.me.entry == "127.0.0.1:1"
+    assert [member.name for member in settings.members] == ["127.0.0.1:1", "127.0.0.2:1"]
+    assert settings.connection_timeout_seconds == 0.2
+    assert settings.use_primary is False
+    assert settings.control.kind is ControlKind.SPAWN
+    assert settings.control.argv == ("/bin/sleep", "infinity")
+    assert settings.http_port == 8080
+    assert settings.had_dir == Path("/srv/had")
+    assert settings.log.path == Path("/srv/log/HADLog")
+    assert (settings.backoff_constant_seconds, settings.backoff_factor) == (9.0, 2.0)
+    assert (settings.backoff_ceiling_seconds, settings.recover_seconds) == (3600.0, 300.0)
+    assert not settings.is_witness
+
+
+def test_election_settings(tmp_path):
+    """The state machine gets numeric names, and how people spell them."""
+    settings = make(
+        tmp_path, f"{OPEN}HAD_LIST = cm1:1 cm2:1\nMASTER_HAD_BACKOFF_CONSTANT = 360\n", "10.0.0.2"
+    )
+    election = settings.election("1.0")
+    assert (election.me, election.members) == ("10.0.0.2:1", ("10.0.0.1:1", "10.0.0.2:1"))
+    assert election.labels == (("10.0.0.1:1", "cm1:1"), ("10.0.0.2:1", "cm2:1"))
+    assert election.backoff_constant_seconds == 360.0
+    assert (election.controllee, election.version) == ("worker", "1.0")
+    assert 0 < election.shared_hash < 1 << 48
+
+
+SELF = [
+    # Text, own addresses, port, the entry found.
+    ("HAD_LIST = 10.0.0.1:1 10.0.0.2:1", ("10.0.0.2",), None, "10.0.0.2:1"),
+    ("HAD_LIST = cm1:1 cm2:1", ("10.0.0.1",), None, "cm1:1"),
+    ("HAD_LIST = <10.0.0.1:1> <10.0.0.2:1>", ("10.0.0.1",), None, "<10.0.0.1:1>"),
+    ("HAD_LIST = [::1]:1 [::2]:1", ("::2",), None, "[::2]:1"),
+    ("HAD_LIST = 127.0.0.1:1 127.0.0.1:2", ("127.0.0.1",), 2, "127.0.0.1:2"),
+    (
+        "HAD_LIST = 127.0.0.1:1 127.0.0.2:1\nHAD_SELF = 127.0.0.2:1",
+        ("127.0.0.1", "127.0.0.2"),
+        None,
+        "127.0.0.2:1",
+    ),
+    ("HAD_LIST = cm1:1 cm2:1\nHAD_SELF = <10.0.0.1:1>", (), None, "cm1:1"),
+    ("HAD_LIST = cm1:1 cm2:1\nHAD_SELF = ALIAS:1", (), None, "cm1:1"),
+    (
+        "HAD_LIST = 127.0.0.1:1 127.0.0.2:1\nNETWORK_INTERFACE = 127.0.0.2",
+        ("127.0.0.1", "127.0.0.2"),
+        None,
+        "127.0.0.2:1",
+    ),
+    (
+        "HAD_LIST = 10.0.0.1:1 10.9.0.1:1\nNETWORK_INTERFACE = 10.9.*",
+        ("10.0.0.1", "10.9.0.1"),
+        1,
+        "10.9.0.1:1",
+    ),
+    ("HAD_LIST = cm1:1 cm2:1\nNETWORK_INTERFACE = eth7", ("10.0.0.1", "10.0.0.2"), None, "cm2:1"),
+    ("HAD_LIST = cm1:1\nHAD_WITNESS_LIST = cm2:1", ("10.0.0.2",), None, "cm2:1"),
+]
+
+
+@pytest.mark.parametrize(("text", "own", "port", "entry"), SELF)
+def test_self_is_found(tmp_path, text, own, port, entry):
+    """HAD_SELF names us; else the one entry that fits port, NETWORK_INTERFACE and an address that can be bound."""
+    assert make(tmp_path, f"{OPEN}{text}\n", *(own or ("192.0.2.1",)), port=port).me.entry == entry
+
+
+SELF_REFUSED = [
+    ("HAD_LIST = 127.0.0.1:1 127.0.0.2:1", ("127.0.0.1", "127.0.0.2"), 1, "several entries with port 1"),
+    (
+        "HAD_LIST = 127.0.0.1:1 127.0.0.2:1",
+        ("127.0.0.1", "127.0.0.2"),
+        1,
+        "set HAD_SELF or NETWORK_INTERFACE",
+    ),
+    ("HAD_LIST = 10.0.0.1:1", ("10.0.0.9",), None, "must have an entry for this host (got 10.0.0.1:1)"),
+    ("HAD_LIST = 10.0.0.1:1", ("10.0.0.1",), 2, "must have an entry for this host with port 2"),
+    (
+        "HAD_LIST = 10.0.0.1:1\nHAD_SELF = 10.0.0.2:1",
+        (),
+        None,
+        "must be an entry of HAD_LIST or HAD_WITNESS_LIST",
+    ),
+    ("HAD_LIST = 10.0.0.1:1\nHAD_SELF = 10.0.0.1:1", (), 2, "the daemon was told to listen on port 2"),
+    (
+        "HAD_LIST = 10.0.0.1:1\nNETWORK_INTERFACE = 10.0.0.2",
+        ("10.0.0.1", "10.0.0.2"),
+        None,
+        "and NETWORK_INTERFACE = 10.0.0.2",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "own", "port", "message"), SELF_REFUSED)
+def test_self_is_refused(tmp_path, text, own, port, message):
+    """No entry, or several, or a wrong HAD_SELF, is one refusal that says what to set."""
+    found = refusals(tmp_path, f"{OPEN}{text}\n", *(own or ("192.0.2.1",)), port=port)
+    assert len(found) == 1
+    assert message in found[0]
+
+
+REFUSED = {
+    "no list": ("", "HAD_LIST must name the members of the election (it is not set)"),
+    "bad port": ("HAD_LIST = 127.0.0.1:x\n", "has an entry that is no address"),
+    "no port": ("HAD_LIST = 127.0.0.1\n", "has an entry that is no address"),
+    "unknown name": (
+        "HAD_LIST = nowhere:1\n",
+        "names nowhere, which cannot be resolved: Name or service not known",
+    ),
+    "duplicate": (
+        "HAD_LIST = 127.0.0.1:1 127.0.0.1:1\n",
+        "must name each member once (got 127.0.0.1:1 twice)",
+    ),
+    "alias": (f"{OPEN}HAD_LIST = cm1:1 alias:1\n", "(got cm1:1 and alias:1, which are the same)"),
+    "witness": (
+        f"{OPEN}HAD_LIST = 127.0.0.1:1 cm1:1\nHAD_WITNESS_LIST = 10.0.0.1:1\n",
+        "must not name a member of HAD_LIST (got 10.0.0.1:1)",
+    ),
+    "too many": (
+        "HAD_LIST = "
+        + " ".join(f"127.0.0.1:{port}" for port in range(1, 130))
+        + "\nHAD_SELF = 127.0.0.1:7\n",
+        "must have at most 128 members (got 129)",
+    ),
+    "open": ("HAD_LIST = 127.0.0.1:1 10.0.0.1:1\n", "nothing says who may command it; add ALLOW_DAEMON"),
+    "majority": (
+        "HAD_LIST = 127.0.0.1:1\nHAD_REQUIRE_MAJORITY = true\n",
+        "majority votes come in a later one",
+    ),
+    "shared port": (
+        "HAD_LIST = 127.0.0.1:1\nHAD_USE_SHARED_PORT = true\n",
+        "the shared port comes in a later one",
+    ),
+    "own sock": (
+        "HAD_LIST = <127.0.0.1:1?sock=had>\n",
+        "must give this node a port of its own in this version",
+    ),
+    "master": (
+        "HAD_LIST = 127.0.0.1:1\nHAD_CONTROL = master\n",
+        "control by condor_master comes in a later one",
+    ),
+    "no program": ("HAD_LIST = 127.0.0.1:1\nWORKER =\n", "WORKER must be the program of HAD_CONTROLLEE"),
+    "no commands": ("HAD_LIST = 127.0.0.1:1\nHAD_CONTROL = command\n", "HAD_START_COMMAND must be set"),
+    "open quote": (
+        "HAD_LIST = 127.0.0.1:1\nWORKER_ARGS = 'x\n",
+        "WORKER_ARGS cannot be split into arguments",
+    ),
+    "environment": ("HAD_LIST = 127.0.0.1:1\nWORKER_ENVIRONMENT = x\n", "each item is NAME=value (got x)"),
+    "odd name": ("HAD_LIST = 127.0.0.1:1\nHAD_CONTROLLEE = a b\n", "HAD_CONTROLLEE must be one word"),
+    "ids": (
+        "HAD_LIST = 127.0.0.1:1\nCONDOR_IDS = condor\n",
+        "CONDOR_IDS must be uid.gid, two numbers (got condor)",
+    ),
+    "no replicas": ("HAD_LIST = 127.0.0.1:1\nHAD_USE_REPLICATION = true\n", "REPLICATION_LIST must be set"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused(tmp_path, case):
+    """What would only fail later is refused with knob, value and rule."""
+    text, message = REFUSED[case]
+    assert any(message in found for found in refusals(tmp_path, text))
+
+
+def test_problems_come_together(tmp_path):
+    """Several mistakes are one refusal, and each has its line."""
+    text = "HAD_LIST = 127.0.0.1:x\nHAD_REQUIRE_MAJORITY = true\nCONDOR_IDS = x\nHAD_CONTROL = master\n"
+    with pytest.raises(ConfigurationError) as caught:
+        make(tmp_path, text)
+    assert sorted(problem.source.line for problem in caught.value.problems) == [4, 5, 6, 7]
+
+
+LISTS = [
+    ("127.0.0.2:2 127.0.0.1:2", ["entry 1 is", "entry 2 is", "different order"]),
+    ("127.0.0.1:2", ["entry 2 is 127.0.0.2:1 in HAD_LIST and nothing in REPLICATION_LIST"]),
+    (
+        "127.0.0.1:2 127.0.0.2:2 127.0.0.3:2",
+        ["entry 3 is nothing in HAD_LIST and 127.0.0.3:2 in REPLICATION_LIST"],
+    ),
+    ("127.0.0.1:2 127.0.0.3:2", ["entry 2 is 127.0.0.2:1 in HAD_LIST and 127.0.0.3:2 in REPLICATION_LIST"]),
+]
+
+
+@pytest.mark.parametrize(("replicas", "parts"), LISTS)
+def test_differing_lists(tmp_path, replicas, parts):
+    """Lists that differ are refused with the entries that do; without replication that is a warning."""
+    text = f"HAD_LIST = 127.0.0.1:1 127.0.0.2:1\nREPLICATION_LIST = {replicas}\n"
+    found = refusals(tmp_path, f"{text}HAD_USE_REPLICATION = true\n")
+    assert len(found) == 1
+    assert all(part in found[0] for part in parts)
+    warnings = [warning.message for warning in make(tmp_path, text).warnings]
+    assert len(warnings) == 1
+    assert all(part in warnings[0] for part in parts)
+
+
+def test_replication_is_announced_as_missing(tmp_path):
+    """HAD_USE_REPLICATION = true loads, and the daemon says that it does not replicate yet."""
+    text = "HAD_LIST = 127.0.0.1:1\nREPLICATION_LIST = 127.0.0.1:2\nHAD_USE_REPLICATION = true\n"
+    settings = make(tmp_path, text)
+    assert settings.use_replication
+    assert ["does not replicate yet" in warning.message for warning in settings.warnings] == [True]
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "ALLOW_DAEMON = x@y",
+        "HOSTALLOW_WRITE = *",
+        "SEC_DEFAULT_AUTHENTICATION = REQUIRED",
+        "use SECURITY : recommended",
+    ],
+)
+def test_any_policy_admits_remote_members(tmp_path, policy):
+    """One security setting shows that somebody thought of it."""
+    assert make(tmp_path, f"HAD_LIST = 127.0.0.1:1 cm1:1\n{policy}\n").warnings == ()
+
+
+@pytest.mark.parametrize("policy", ["", "SEC_TOKEN_DIRECTORY = /x\n", "ALLOW_DAEMON =\n"])
+def test_no_policy_is_no_policy(tmp_path, policy):
+    """Places of tokens, and empty lists, decide nothing."""
+    assert (
+        "nothing says who may command it" in refusals(tmp_path, f"HAD_LIST = 127.0.0.1:1 cm1:1\n{policy}")[0]
+    )
+
+
+def test_old_host_lists_are_told_the_missing_line(tmp_path):
+    """The manual's sample has HOSTALLOW_ lists only: it loads, and the line that HTCondor 9 needs is named."""
+    settings = make(tmp_path, "HAD_LIST = 127.0.0.1:1 cm1:1\nHOSTALLOW_ADMINISTRATOR = cm1\n")
+    assert ["add ALLOW_DAEMON = $(COLLECTOR_HOST)" in warning.message for warning in settings.warnings] == [
+        True
+    ]
+
+
+def test_loopback_name_is_warned_of(tmp_path):
+    """A host name that a hosts file maps to 127.0.1.1 cannot be reached by the others."""
+    settings = make(tmp_path, f"{OPEN}HAD_LIST = myself:1 cm1:1\nHAD_SELF = myself:1\n")
+    assert "names myself, which is 127.0.1.1 here" in settings.warnings[0].message
+
+
+def test_started_by_condor_master(tmp_path):
+    """Auto means master under condor_master, which this version refuses; spawn stays spawn."""
+    environment = {"CONDOR_INHERIT": "1 <127.0.0.1:9>"}
+    found = refusals(tmp_path, "HAD_LIST = 127.0.0.1:1\n", environment=environment)
+    assert "since condor_master started this daemon; this version needs spawn or command" in found[0]
+    text = "HAD_LIST = 127.0.0.1:1\nHAD_CONTROL = spawn\n"
+    assert make(tmp_path, text, environment=environment).control.kind is ControlKind.SPAWN
+
+
+def test_commands(tmp_path):
+    """With HAD_CONTROL = command the three commands are split."""
+    text = (
+        "HAD_LIST = 127.0.0.1:1\nHAD_CONTROL = command\nHAD_START_COMMAND = systemctl start 'a b'\n"
+        "HAD_STOP_COMMAND = systemctl stop x\nHAD_ON_CHANGE = /bin/notify now\nWORKER_ENVIRONMENT = A=1;B=2 3\n"
+    )
+    control = make(tmp_path, text).control
+    assert control.kind is ControlKind.COMMAND
+    assert control.start_command == ("systemctl", "start", "a b")
+    assert control.check_command == ()
+    assert control.on_change == ("/bin/notify", "now")
+    assert control.environment == {"A": "1", "B": "2 3"}
+
+
+def test_witness_needs_no_program(tmp_path):
+    """A witness has no controllee."""
+    settings = make(tmp_path, f"{OPEN}HAD_LIST = cm1:1\nHAD_WITNESS_LIST = 127.0.0.1:1\nWORKER =\n")
+    assert settings.is_witness
+    assert settings.control.kind is ControlKind.NONE
+
+
+def test_absent_program_is_only_warned_of(tmp_path):
+    """A program that is not there yet may be there when it is needed."""
+    settings = make(tmp_path, "HAD_LIST = 127.0.0.1:1\nWORKER = /nowhere/worker\n")
+    assert "WORKER names /nowhere/worker, which does not exist on this host" in settings.warnings[0].message
+
+
+@pytest.mark.parametrize(
+    ("text", "is_root", "folder"),
+    [
+        ("HAD_DIR = /x\n", True, "/x"),
+        ("LOCAL_DIR = /srv\n", True, "/srv/had"),
+        ("LOCAL_DIR = /srv\n", False, "/srv/had"),
+        ("LOCAL_DIR =\n", True, "/var/lib/had"),
+        ("LOCAL_DIR =\n", False, "/state/had"),
+        ("", False, "/state/had"),
+    ],
+)
+def test_folder_of_durable_files(tmp_path, text, is_root, folder):
+    """HAD_DIR, else below LOCAL_DIR, else /var/lib/had for root and the state home for others."""
+    path = tmp_path / "pool.conf"
+    path.write_text(text)
+    configuration = load(str(path), environment={})
+    assert had_dir(configuration, {"XDG_STATE_HOME": "/state"}, is_root=is_root) == Path(folder)
+
+
+def test_state_home_defaults_to_the_home(tmp_path):
+    """Without XDG_STATE_HOME it is ~/.local/state."""
+    path = tmp_path / "pool.conf"
+    path.write_text("")
+    configuration = load(str(path), environment={})
+    assert had_dir(configuration, {"HOME": "/h"}, is_root=False) == Path("/h/.local/state/had")
+
+
+LIST = "HAD_LIST = 127.0.0.1:1 127.0.0.2:1\n"
+CHANGES = [
+    (LIST, LIST, Change.UNCHANGED),
+    (LIST, f"# moved\n{LIST}", Change.UNCHANGED),
+    (LIST, f"{LIST}HAD_CONNECTION_TIMEOUT = 2\n", Change.SOFT),
+    (LIST, "HAD_LIST = 127.0.0.1:1 127.0.0.3:1\n", Change.SOFT),
+    (LIST, "HAD_LIST = 127.0.0.2:1 127.0.0.1:1\n", Change.SOFT),
+    (LIST, f"{LIST}HAD_WITNESS_LIST = 127.0.0.9:1\n", Change.SOFT),
+    (LIST, f"{LIST}WORKER_ARGS = 7\n", Change.SOFT),
+    (LIST, f"{LIST}HAD_HTTP_PORT = 8080\n", Change.SOFT),
+    (LIST, f"{LIST}HAD_USE_PRIMARY = true\n", Change.HARD),
+    (LIST, f"{LIST}HAD_CONTROLLEE = Worker\n", Change.SOFT),
+    (LIST, f"{LIST}HAD_CONTROLLEE = other\nOTHER = /bin/sleep\n", Change.HARD),
+    (LIST, "HAD_LIST = 127.0.0.1:2 127.0.0.2:1\n", Change.HARD),
+    (LIST, "HAD_LIST = 127.0.0.2:1\nHAD_WITNESS_LIST = 127.0.0.1:1\n", Change.HARD),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "change"), CHANGES)
+def test_what_a_change_asks_for(tmp_path, before, after, change):
+    """Only the controllee, HAD_USE_PRIMARY and our own entry are hard; everything else leaves the controllee alone."""
+    assert compare(make(tmp_path, before), make(tmp_path, after)) is change
+
+
+def test_what_needs_a_restart(tmp_path):
+    """Knobs that are bound at the start are named."""
+    before = make(tmp_path, LIST)
+    assert needs_restart(before, make(tmp_path, f"{LIST}HAD_CONNECTION_TIMEOUT = 2\n")) == ()
+    after = make(tmp_path, f"{LIST}HAD_HTTP_PORT = 1\nHAD_DIR = /x\n")
+    assert needs_restart(before, after) == ("HAD_DIR", "HAD_HTTP_PORT")
+
+
+HASHED = [
+    ("HAD_LIST = 127.0.0.1:1, 127.0.0.2:1\n", True),
+    ("HAD_LIST = <127.0.0.1:1>,<127.0.0.2:1>\nHAD_HTTP_PORT = 1\nHAD_CONNECTION_TIMEOUT = 5.0\n", True),
+    ("HAD_LIST = 127.0.0.1:1 127.0.0.2:1\nHAD_SELF = 127.0.0.1:1\nHAD_DIR = /x\n", True),
+    ("HAD_LIST = 127.0.0.2:1 127.0.0.1:1\n", False),
+    (f"{LIST}HAD_CONNECTION_TIMEOUT = 2\n", False),
+    (f"{LIST}HAD_USE_PRIMARY = true\n", False),
+    (f"{LIST}HAD_WITNESS_LIST = 127.0.0.9:1\n", False),
+    (f"{LIST}REPLICATION_LIST = 127.0.0.1:2 127.0.0.2:2\n", False),
+    (f"{LIST}HAD_DAEMON_RESTART_WINDOW = 30\n", False),
+]
+
+
+@pytest.mark.parametrize(("text", "is_same"), HASHED)
+def test_shared_hash(tmp_path, text, is_same):
+    """The hash changes with what members must agree on, and with nothing else."""
+    assert (make(tmp_path, LIST).shared_hash == make(tmp_path, text).shared_hash) is is_same
+
+
+def test_warnings_do_not_count_as_change(tmp_path):
+    """Two settings with other warnings are the same settings."""
+    settings = make(tmp_path, LIST)
+    assert compare(settings, attrs.evolve(settings, warnings=(1,))) is Change.UNCHANGED
+
+
+def test_on_this_host(tmp_path):
+    """With the real network, HAD_SELF in the environment tells nodes on 127.0.0.1 and 127.0.0.2 apart."""
+    path = tmp_path / "pool.conf"
+    path.write_text(f"{BASE}{LIST}")
+    with pytest.raises(ConfigurationError, match="set HAD_SELF or NETWORK_INTERFACE"):
+        load_settings(str(path), environment={})
+    environment = {"_CONDOR_HAD_SELF": "127.0.0.2:1"}
+    assert load_settings(str(path), environment=environment).me.entry == "127.0.0.2:1"
+    assert (
+        load_settings(str(path), environment={"_CONDOR_NETWORK_INTERFACE": "127.0.0.2"}).me.entry
+        == "127.0.0.2:1"
+    )
+    assert load_settings(str(path), environment={"_CONDOR_NETWORK_INTERFACE": "lo"}).me.entry == "127.0.0.1:1"
