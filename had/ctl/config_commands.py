@@ -78,6 +78,9 @@ def run(arguments: argparse.Namespace, environment: Mapping[str, str] | None = N
             return _explain_without_file(arguments)
         _report(error.problems)
         return UNUSABLE
+    if configuration.path and not configuration.files:
+        _report(configuration.problems)
+        return UNUSABLE
     verbs = {"dump": _dump, "get": _get, "check": _check, "explain": _explain}
     return verbs[arguments.verb](arguments, configuration, surroundings)
 
