@@ -113,7 +113,6 @@ def through_the_wire(message, kind=Kind.HEARTBEAT):
 
 
 @given(messages)
-@settings(deadline=None)
 def test_every_message_comes_back_as_it_was(message):
     """Encoding, the text of the ad, and decoding together change nothing."""
     assert through_the_wire(message) == message
@@ -145,7 +144,7 @@ def test_every_field_of_a_message_is_on_the_wire():
 
 
 @given(st.dictionaries(names, values, max_size=30), st.booleans(), st.sampled_from(Kind))
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 def test_no_ad_raises_anything_but_a_wire_error(changes, is_from_ours, kind):
     """Whatever a peer puts into whichever attribute, it is a message or a WireError."""
     ad = encode(example(), 1.0) if is_from_ours else ClassAd()
@@ -157,7 +156,6 @@ def test_no_ad_raises_anything_but_a_wire_error(changes, is_from_ours, kind):
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=40), max_size=6))
-@settings(deadline=None)
 def test_no_lines_raise_anything_but_a_wire_error(lines):
     """Lines that never were an ad of ours are refused, or read, like any other."""
     try:
