@@ -110,6 +110,14 @@ class Status:
     peers: tuple[Peer, ...] = ()
     #: The newest last.
     history: tuple[Change, ...] = ()
+    #: The version of the program.
+    version: str | None = None
+    #: Its host's clock when this was said, Unix time; whoever asks learns how far the clocks are apart.
+    time: float | None = None
+    #: Twelve hexadecimal digits over all settings that the members must share.
+    configuration: str | None = None
+    #: How long this node has abstained because its controllee keeps dying here, None if it does not.
+    abstains_seconds: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Give the document, ready for `json.dumps`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from had.election import Election
@@ -55,6 +56,10 @@ def status_of(
         controllee=controllee,
         peers=tuple(_peer(p, now, names, settings.timeout_seconds) for p in election.peers.values()),
         history=history,
+        version=settings.version or None,
+        time=round(time.time(), 3),
+        configuration=f"{settings.shared_hash:012x}",
+        abstains_seconds=election.abstains_seconds,
     )
 
 

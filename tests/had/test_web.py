@@ -20,6 +20,7 @@ from had.web import ROUTES, Web
 TOP_KEYS = {
     *("schema", "node", "state", "leader", "epoch", "primary", "majority", "paused", "hold"),
     *("controllee", "peers", "history"),
+    *("version", "time", "configuration", "abstains_seconds"),
 }
 CONTROLLEE_KEYS = {"name", "state", "pid", "restarts", "since"}
 PEER_KEYS = {"address", "state", "last_heard_seconds", "follows", "version", "implementation"}
