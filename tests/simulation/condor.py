@@ -115,6 +115,7 @@ class CondorNode:
         if self.process == PROCESS_FROZEN:
             self.world.tell(self.label, "condor_had continued")
             self.process = PROCESS_UP
+            self.network.process_thawed(self.name)
             self._read()
 
     def _end(self) -> None:

@@ -32,6 +32,7 @@ class Chaos:
         self._undo: dict[int, Undo] = {}
         self._count = 0
         self._is_over = False
+        self._is_relisting = False
 
     def begin(self) -> None:
         """Start breaking things."""
@@ -266,32 +267,39 @@ class Chaos:
     def _retime(self) -> None:
         timeout = self.options.timeout_seconds * self.world.dice.choice((0.5, 1, 2))
         for node in self.pool.nodes:
-            settings = attrs.evolve(node.settings, timeout_seconds=timeout)
-            self.world.after(self.world.between(0, 0.5), node.reconfigure, settings)
+            self.world.after(self.world.between(0, 0.5), self._change, node, {"timeout_seconds": timeout})
+
+    def _change(self, node: Node, change: dict) -> None:
+        node.reconfigure(attrs.evolve(node.settings, **change))
 
     def _relist(self) -> None:
         """Take one member out of everybody's list and stop it; it comes back later."""
-        if len(self.pool.nodes) < 3:
+        if len(self.pool.nodes) < 3 or self._is_relisting:
             return
         leaver = self.world.dice.choice([n for n in self.pool.nodes if n.name in self.pool.members])
+        leaver.is_retired = self._is_relisting = True
         leaver.stop()
         self.pool.watch.lists_differ = True
         for node in self.pool.nodes:
             if node is not leaver:
                 members = tuple(m for m in node.settings.members if m != leaver.name)
                 if members:
-                    self._relist_one(node, members)
+                    self._relist_one(node, members, 0.0)
 
         def back() -> None:
-            leaver.start()
+            # As the manual says: first every other daemon learns the list, then the new member starts.
             for node in self.pool.nodes:
-                self._relist_one(node, self.pool.members)
+                self._relist_one(node, self.pool.members, 0.5)
+            self.world.after(1.05, self._rejoin, leaver)
 
         self._until((1, 5), back)
 
-    def _relist_one(self, node: Node, members: tuple[str, ...]) -> None:
-        settings = attrs.evolve(node.settings, members=members)
-        self.world.after(self.world.between(0, 0.5), node.reconfigure, settings)
+    def _rejoin(self, leaver: Node) -> None:
+        self._is_relisting = leaver.is_retired = False
+        leaver.start()
+
+    def _relist_one(self, node: Node, members: tuple[str, ...], delay: float) -> None:
+        self.world.after(delay + self.world.between(0, 0.5), self._change, node, {"members": members})
 
     def _hard(self) -> None:
         node = self._ours()

@@ -181,6 +181,12 @@ class Network:
             if pair[1] == name:
                 self._watch_silence(pair)
 
+    def process_thawed(self, name: str) -> None:
+        """The process goes on: its timers are long due, so it dials at once whoever it is not linked to."""
+        for pair, link in self.links.items():
+            if pair[0] == name and not link.is_up:
+                self._dial(link)
+
     def _latency(self) -> float:
         low, high = self.weather.latency
         return self.world.between(low, high)

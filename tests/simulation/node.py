@@ -60,6 +60,8 @@ class Node:
         self.lag_seconds = 0.0
         self.last_sent: events.Message | None = None
         self.is_restarting = False
+        #: Taken out of HAD_LIST: its daemon is not started again before it is back in it.
+        self.is_retired = False
         self._inbox: deque[events.Event] = deque()
         self._is_tick_due = False
         self._busy: Timer | None = None
@@ -87,7 +89,7 @@ class Node:
 
     def start(self) -> None:
         """Start the daemon, once the guard of an earlier one is done (it holds a lock)."""
-        if self.is_up or not self.is_host_up:
+        if self.is_up or not self.is_host_up or self.is_retired:
             return
         if self.guard.is_running:
             self.is_restarting = True
@@ -155,6 +157,7 @@ class Node:
             self.world.tell(self.label, "daemon continued")
             self.process = PROCESS_UP
             self._drain()
+            self.network.process_thawed(self.name)
 
     def stop(self, *, is_fast: bool = False) -> None:
         """SIGTERM or SIGQUIT."""

@@ -57,6 +57,8 @@ class Options:
     gap_timeouts: float = 2.0
     kinds: tuple[str, ...] = ()
     loses_disks: bool = False
+    #: How long nothing must have disturbed the network before two controllees are an error, in T.
+    settle_timeouts: float = 6.0
     stop_timeout_seconds: float = 2.0
     restart_window_seconds: float = 0.0
     backoff_constant_seconds: float = 1.0
@@ -64,6 +66,8 @@ class Options:
     recover_seconds: float = 20.0
     #: How many promises of the contract are measured at the end.
     promises: int = 3
+    #: Which promises (`tests.simulation.promises`), none for all of them.
+    promise_names: tuple[str, ...] = ()
 
     @property
     def members(self) -> tuple[str, ...]:

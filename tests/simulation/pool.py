@@ -25,7 +25,9 @@ class Pool:
         self.watch = Watch(self.world)
         self.network = Network(self.world, options.latency)
         self.watch.network = self.network
-        self.watch.settle_seconds = 6 * options.timeout_seconds + 2 + options.stop_timeout_seconds
+        self.watch.settle_seconds = (
+            options.settle_timeouts * options.timeout_seconds + 2 + options.stop_timeout_seconds
+        )
         self.watch.is_mixed = bool(options.condors)
         self.members = options.members
         self.nodes: list[Node] = []

@@ -41,7 +41,7 @@ class Promises:
     def check_some(self, count: int) -> None:
         """Measure so many promises, drawn at random."""
         for _ in range(count):
-            name = self.world.dice.choice(self.CHECKS)
+            name = self.world.dice.choice(self.pool.options.promise_names or self.CHECKS)
             self.world.tell("**", f"promise: {name}")
             getattr(self, "_" + name)()
             self._rest(name)

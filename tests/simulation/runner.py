@@ -84,7 +84,8 @@ def _cold_start(pool: Pool) -> None:
     if options.condors:
         return
     is_complete = options.start_skew_seconds < options.timeout_seconds
-    bound = options.start_skew_seconds + (0.5 if is_complete else 2 * pool.timeout + 1)
+    at_once = 0.5 + 8 * options.latency[1]
+    bound = options.start_skew_seconds + (at_once if is_complete else 2 * pool.timeout + 1)
     pool.world.run_while(lambda: not pool.watch.runs, bound)
     if not pool.watch.runs:
         raise Violation(f"promise: P2: no controllee {bound:.2f} s after a cold start: {pool.describe()}")
@@ -103,7 +104,7 @@ def _recover(pool: Pool) -> None:
         dead = set(dice.sample(names, dice.randint(1, len(names) - 1)))
         if not set(pool.members) - dead:
             dead = set()
-    world.run_until(world.now + 0.6)  # reconfigurations under way are done by then
+    world.run_until(world.now + 1.1)  # reconfigurations under way are done by then
     world.tell("**", f"all mended, dead for good: {sorted(dead) or 'nobody'}")
     pool.restore(frozenset(dead))
     world.run_until(world.now + 3 * pool.timeout + 1)
