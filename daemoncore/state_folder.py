@@ -61,6 +61,11 @@ class StateFolder:
             raise
         return cls(path, descriptor)
 
+    @property
+    def lock_descriptor(self) -> int:
+        """The locked descriptor: a process that inherits it shares the claim for as long as it lives."""
+        return self._lock_descriptor
+
     def close(self) -> None:
         """Give up the claim."""
         if self._lock_descriptor >= 0:

@@ -41,6 +41,10 @@ ControlleeEvent: TypeAlias = ControlleeStarted | ControlleeExited
 class Controllee(Protocol):
     """What the daemon's loop may ask, in any order and at any time; every call returns at once."""
 
+    @property
+    def pid(self) -> int | None:
+        """The controllee's process, if it runs as a program of ours."""
+
     def start(self, environment: Mapping[str, str]) -> None:
         """Start it with exactly this environment, as soon as there is a lease; only after its last exit."""
 

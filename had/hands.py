@@ -82,6 +82,7 @@ class Hands:
         environment: gives the controllee's environment for an epoch.
         observer: is told.
         instance: this start's number, kept beside the record.
+        owner: user and group ids of the epoch file, if they are not the daemon's.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Hands:
         environment: Callable[[int], Mapping[str, str]],
         observer: Observer,
         instance: int,
+        owner: tuple[int, int] | None = None,
     ) -> None:
         self._sender = sender
         self.controllee = controllee
@@ -101,6 +103,7 @@ class Hands:
         self._environment = environment
         self._observer = observer
         self._instance = instance
+        self._owner = owner
         self._writer = DurableWriter()
         self._publishing: int | None = None
         self._waiting_start: StartControllee | None = None
@@ -136,7 +139,8 @@ class Hands:
         match effect:
             case PublishEpoch(epoch):
                 self._publishing = epoch
-                self._writer.submit(_Publication(epoch), lambda: publish_epoch(self._epoch_file, epoch))
+                path, owner = self._epoch_file, self._owner
+                self._writer.submit(_Publication(epoch), lambda: publish_epoch(path, epoch, owner=owner))
             case StartControllee():
                 self._observer.controllee_wanted(is_wanted=True)
                 if self._publishing is None:

@@ -72,6 +72,7 @@ EVENTS: Final[dict[str, tuple[Level, str]]] = {
         WARNING,
         "A connection or command was refused; the reason is a label, the text says why.",
     ),
+    "handler_failed": (ERROR, "A defect of ours ended one connection; please report it."),
     "command_received": (ALWAYS, "An operator's command was carried out, or refused, with the answer."),
 }
 """Name of the event: its category, and the sentence of the manual."""

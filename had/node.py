@@ -57,6 +57,7 @@ class Durable:
     store: SlotStore
     record: Record
     instance: int
+    owner: tuple[int, int] | None = None
 
     @property
     def epoch_file(self) -> Path:
@@ -77,7 +78,7 @@ async def open_durable(settings: Settings) -> Durable:
     """
     folder = await _claim(settings)
     try:
-        store = SlotStore.open(folder.path / RECORD_FILE)
+        store = SlotStore.open(folder.path / RECORD_FILE, owner=settings.owner)
         payload = store.read()
         stored = record_file.Stored() if payload is None else record_file.decode(payload, time.time())
         # Larger than at any earlier start, also when the folder was lost and the others remember us.
@@ -87,7 +88,7 @@ async def open_durable(settings: Settings) -> Durable:
         raise StartError(f"{folder.path / RECORD_FILE}: {error}; move it away to start anew") from error
     except DurableError as error:
         raise StartError(str(error)) from error
-    return Durable(folder, store, stored.record, instance)
+    return Durable(folder, store, stored.record, instance, settings.owner)
 
 
 async def _claim(settings: Settings) -> StateFolder:
@@ -104,11 +105,14 @@ async def _claim(settings: Settings) -> StateFolder:
 class NoControllee:
     """A witness has none."""
 
-    pid: int | None = None
+    @property
+    def pid(self) -> int | None:
+        """There is none."""
+        return None
 
     def start(self, environment: Mapping[str, str]) -> None:
         """Never called: a witness never leads."""
-        raise AssertionError("a witness never starts a controllee")
+        raise AssertionError(f"a witness never starts a controllee (got {len(environment)} variables)")
 
     def stop(self, timeout_seconds: float) -> None:
         """Nothing runs."""

@@ -60,7 +60,7 @@ class Peer:
 
     def is_denied(self, now: float, timeout_seconds: float) -> bool:
         """Whether it answers us, but does not let us in."""
-        return self.denied_at > self.heard_at and now < self.denied_at + timeout_seconds
+        return self.denied_at > max(self.heard_at, self.refused_at) and now < self.denied_at + timeout_seconds
 
     def sees(self, member: Member) -> Sighting | None:
         """What its last message says of a member, None if it does not hear it."""

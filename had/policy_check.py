@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from had.membership import Examination, Member
 
 #: Settings that say who may do what, or how they prove who they are.
+_LEVELS = "READ|WRITE|DAEMON|ADMINISTRATOR|NEGOTIATOR|CONFIG|OWNER|DEFAULT|CLIENT|ADVERTISE_[A-Z_]+"
 _POLICY = re.compile(
-    r"(HOST)?(ALLOW|DENY)_[A-Z_]+"
-    r"|SEC_[A-Z_]+_(AUTHENTICATION|ENCRYPTION|INTEGRITY|NEGOTIATION)(_METHODS)?"
+    rf"(HOST)?(ALLOW|DENY)_({_LEVELS})(_[A-Z0-9_]+)?"
+    rf"|SEC_({_LEVELS})_(AUTHENTICATION|ENCRYPTION|INTEGRITY|NEGOTIATION)(_METHODS)?"
 )
 #: Settings that let the members' messages pass: they are commands of the DAEMON level.
 _ADMITS_MEMBERS = re.compile(r"(HOST)?ALLOW_(DAEMON|WRITE)(_HAD)?|SEC_(DEFAULT|DAEMON)_AUTHENTICATION")

@@ -15,7 +15,7 @@ import attrs
 
 from daemoncore import local_addresses
 from daemoncore.config import Configuration, ConfigurationError, Problem, knobs, load
-from daemoncore.log import LogSettings, LogSettingsError
+from daemoncore.log import LogSettings
 from had.control_settings import Control, ControlKind, read_control
 from had.events import ElectionSettings
 from had.membership import (
@@ -27,6 +27,7 @@ from had.membership import (
     find_self,
     read_members,
 )
+from had.places import had_dir, read_log, read_owner
 from had.policy_check import check_policy
 
 #: The network as this host sees it; tests bring their own.
@@ -205,8 +206,8 @@ def examine(
             "HAD_LIST", f"must give this node a port of its own in this version (got {me.entry})"
         )
     control = read_control(examination, environment, is_witness=me in witnesses)
-    owner = _read_owner(examination)
-    log = _read_log(examination, is_terminal=is_terminal)
+    owner = read_owner(examination)
+    log = read_log(examination, is_terminal=is_terminal)
     if me is None or control is None or log is None or examination.problems:
         return None
     return Settings(
@@ -290,24 +291,6 @@ def shared_hash(
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6])
 
 
-def had_dir(configuration: Configuration, environment: Mapping[str, str], *, is_root: bool) -> Path:
-    """Return HAD_DIR or its default (hard case 24).
-
-    Root: $(LOCAL_DIR)/had, else /var/lib/had. Anybody else: the same below a LOCAL_DIR that was set, else
-    $XDG_STATE_HOME/had, since the home of the user `condor` is not theirs.
-    """
-    chosen = configuration.text("HAD_DIR")
-    if chosen:
-        return Path(chosen)
-    local_dir = configuration.text("LOCAL_DIR")
-    if local_dir and (is_root or configuration.is_set("LOCAL_DIR")):
-        return Path(local_dir) / "had"
-    if is_root:
-        return Path("/var/lib/had")
-    state_home = environment.get("XDG_STATE_HOME") or f"{environment.get('HOME') or Path.home()}/.local/state"
-    return Path(state_home) / "had"
-
-
 def _check_replication(
     members: tuple[Member, ...], replicas: tuple[Member, ...], examination: Examination
 ) -> None:
@@ -339,31 +322,6 @@ def _check_later_versions(examination: Examination) -> None:
         examination.refuse(
             "HAD_USE_SHARED_PORT", "must be false in this version: the shared port comes in a later one"
         )
-
-
-def _read_owner(examination: Examination) -> tuple[int, int] | None:
-    text = examination.configuration.text("CONDOR_IDS")
-    if text is None:
-        return None
-    uid, dot, gid = text.strip().partition(".")
-    if dot and uid.isdecimal() and gid.isdecimal():
-        return int(uid), int(gid)
-    examination.refuse("CONDOR_IDS", f"must be uid.gid, two numbers (got {text})")
-    return None
-
-
-def _read_log(examination: Examination, *, is_terminal: bool) -> LogSettings | None:
-    configuration = examination.configuration
-    # Without any LOCAL_DIR the default would be /log/HADLog, a place that nobody meant.
-    is_placed = (
-        configuration.text("LOCAL_DIR") or configuration.is_set("LOG") or configuration.is_set("HAD_LOG")
-    )
-    try:
-        return LogSettings.from_knobs(configuration.text, "HAD", is_terminal=is_terminal or not is_placed)
-    except LogSettingsError as error:
-        knob, _blank, message = str(error).partition(" ")
-        examination.refuse(knob, message)
-        return None
 
 
 def _number(configuration: Configuration, name: str) -> float:

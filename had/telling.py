@@ -52,6 +52,7 @@ class Telling:
         self.last_turn = boottime.now()
         self._wanted_at = self.last_turn
         self._is_rerun = False
+        self._unreachable: set[str] = set()
 
     def log(self, event: str, **fields: object) -> None:
         """Write a line for an event of the table."""
@@ -84,6 +85,7 @@ class Telling:
             case "leader_conflict" if peer is not None:
                 self._metrics.leader_conflict(peer)
             case "peer_up" if peer is not None:
+                self._unreachable.discard(peer)
                 self._metrics.peer_up(peer, is_up=True)
             case "peer_silent" | "peer_gone" if peer is not None:
                 self._metrics.peer_up(peer, is_up=False)
@@ -102,6 +104,17 @@ class Telling:
         self._wanted_at = boottime.now()
         self._metrics.controllee_wanted(is_wanted)
         self.log("controllee_wanted", wanted=is_wanted)
+
+    def linked(self, peer: str, implementation: str) -> None:
+        """What kind of daemon answers at a member's address."""
+        self._unreachable.discard(peer)
+        self.log("peer_link", peer=peer, implementation=implementation)
+
+    def unreachable(self, peer: str, reason: str, text: str) -> None:
+        """A member could not be reached; told once until it can be again."""
+        if peer not in self._unreachable:
+            self._unreachable.add(peer)
+            self.log("peer_unreachable", peer=peer, reason=reason, text=text)
 
     def lease_renewed(self, until: float) -> None:
         """The lease was renewed."""

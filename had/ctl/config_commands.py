@@ -5,6 +5,7 @@ remarks go to standard error. Exit status: 0 in order, 1 not in order, 2 wrong u
 """
 
 import argparse
+import io
 import json
 import os
 import re
@@ -60,6 +61,10 @@ def add_arguments(subparsers: "argparse._SubParsersAction[argparse.ArgumentParse
 def run(arguments: argparse.Namespace, environment: Mapping[str, str] | None = None) -> int:
     """Carry out one `hadctl config` verb and return its exit status."""
     surroundings = os.environ if environment is None else environment
+    for stream in (sys.stdout, sys.stderr):
+        # A file that is not UTF-8 must not keep its problems from being printed.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     if arguments.verb == "sample":
         print(sample(), end="")
         return IN_ORDER

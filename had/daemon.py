@@ -1,0 +1,432 @@
+"""The life of one `had`, from its configuration to its exit status.
+
+`Daemon.run` opens what only one daemon may have, starts every part in one nursery, and ends when the machine is
+finished. A signal, or an operator's command, becomes an event or a reload; nothing here decides. The parts and who
+talks to whom: docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+
+import trio
+
+from daemoncore import boottime
+from daemoncore.address import Address
+from daemoncore.cedar.commands import command_name
+from daemoncore.cedar.handshake import Peer
+from daemoncore.children import Children
+from daemoncore.client import Client
+from daemoncore.config import ConfigurationError
+from daemoncore.http import AddressError, HttpServer, listen
+from daemoncore.log import DaemonLog, serve_logger
+from daemoncore.metrics import DaemonMetrics
+from daemoncore.notify import Notifier
+from daemoncore.security import Security
+from daemoncore.server import CommandServer
+from had.controllee import GuardedControllee
+from had.driver import Driver
+from had.events import Event, Member, Reconfigured, StopRequested
+from had.hands import Hands
+from had.links import Link, Links, encoder
+from had.loading import Loaded, Options, load
+from had.metrics import HadMetrics
+from had.node import Durable, StartError, environment_of, make_controllee, make_election, open_durable, reins
+from had.on_change import OnChange
+from had.service import Reins, Service
+from had.settings import Change, Settings, compare, needs_restart
+from had.status import Status
+from had.telling import Telling
+from had.version import REVISION, VERSION
+from had.view import status_of
+from had.web import ROUTES, Web
+
+FLUSH_SECONDS = 0.5
+"""How long a daemon that ends waits for its last words to leave."""
+
+LOG_TICK_SECONDS = 60.0
+"""TOUCH_LOG_INTERVAL: how often an idle log shows that its daemon lives."""
+
+
+class Daemon:
+    """One election daemon.
+
+    Args:
+        loaded: its configuration.
+        options: the command line, for reading the configuration again.
+        environment: the process environment.
+    """
+
+    def __init__(self, loaded: Loaded, options: Options, environment: Mapping[str, str]) -> None:
+        self._loaded = loaded
+        self._options = options
+        self._environment = environment
+        self._children = Children()
+        self._log = DaemonLog(loaded.settings.log, environment=environment)
+        self._logger = serve_logger("", self._log)
+        self._common = DaemonMetrics(
+            "had", version=VERSION, revision=REVISION, start_time=time.time(), routes=ROUTES
+        )
+        self._common.configuration_loaded(time.time(), self.settings.shared_hash)
+        self._metrics = self._make_metrics()
+        self._on_change = self._make_on_change()
+        self._telling = Telling(self._logger, self._metrics, self._labels(), self._on_change)
+        self._notifier = Notifier.from_environment(environment)
+        self._is_ready = False
+        self._reload = trio.Event()
+        self._encode = encoder(time.time)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._loaded.settings
+
+    # --- start-up ---------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Serve until asked to stop.
+
+        Raises:
+            StartError: the daemon cannot start.
+        """
+        try:
+            self._warn(self._loaded)
+            durable = await open_durable(self.settings)
+            try:
+                await self._serve(durable)
+            finally:
+                durable.close()
+        except StartError as error:
+            self._telling.log("start_refused", error=str(error))
+            raise
+        finally:
+            self._log.close()
+
+    def _warn(self, loaded: Loaded) -> None:
+        for warning in loaded.settings.warnings:
+            self._telling.log("configuration_warning", text=str(warning))
+        if loaded.is_loopback_only:
+            self._telling.log("no_authentication", members=" ".join(m.entry for m in loaded.settings.members))
+
+    async def _serve(self, durable: Durable) -> None:
+        """Put the parts together and let them run."""
+        if durable.store.damage is not None:
+            self._telling.log("record_damaged", text=durable.store.damage)
+        listeners = await self._listen()
+        web_listeners = await self._listen_http()
+        self._election = make_election(self.settings, durable, VERSION)
+        self._driver = Driver(self._election, self._perform, self)
+        self._controllee = make_controllee(
+            self.settings, self._driver.post, self._children, durable.folder.lock_descriptor
+        )
+        self._links = Links(self._make_link)
+        self._links.keep(self._peers())
+        self._hands = Hands(
+            sender=self._links,
+            controllee=self._controllee,
+            store=durable.store,
+            epoch_file=durable.epoch_file,
+            environment=lambda epoch: environment_of(self.settings, epoch, durable.epoch_file),
+            observer=self._telling,
+            instance=durable.instance,
+            owner=durable.owner,
+        )
+        self._server = CommandServer(self._security(), self)
+        Service(self._reins()).register(self._server)
+        async with trio.open_nursery() as nursery:
+            await self._start_controllee_guard(nursery)
+            nursery.start_soon(self._hands.report_writes, self._driver.post)
+            nursery.start_soon(self._server.serve, listeners)
+            nursery.start_soon(self._links.run)
+            nursery.start_soon(self._obey_signals)
+            nursery.start_soon(self._reload_when_asked)
+            nursery.start_soon(self._keep_alive)
+            if self._on_change is not None:
+                nursery.start_soon(self._on_change.run)
+            if web_listeners:
+                nursery.start_soon(self._make_web().serve, web_listeners)
+            self._report_ready()
+            await self._driver.run()
+            self._notifier.stopping()
+            await self._links.flush(FLUSH_SECONDS)
+            nursery.cancel_scope.cancel()
+        self._hands.close()
+        self._telling.log("daemon_stopped", node=self.settings.me.entry)
+
+    async def _start_controllee_guard(self, nursery: trio.Nursery) -> None:
+        try:
+            await nursery.start(self._controllee.run)
+        except OSError as error:
+            raise StartError(f"the guard process cannot be started: {error}") from error
+
+    async def _listen(self) -> list[trio.SocketListener]:
+        address = self.settings.me.numeric
+        try:
+            return await listen(address.host, address.port, knobs="HAD_LIST, -p")
+        except AddressError as error:
+            raise StartError(str(error)) from error
+
+    async def _listen_http(self) -> list[trio.SocketListener]:
+        if self.settings.http_port is None:
+            return []
+        try:
+            return await listen(
+                self.settings.http_address, self.settings.http_port, knobs="HAD_HTTP_ADDRESS, HAD_HTTP_PORT"
+            )
+        except AddressError as error:
+            raise StartError(str(error)) from error
+
+    def _report_ready(self) -> None:
+        s = self.settings
+        members = " ".join(member.entry for member in s.members)
+        self._telling.log(
+            "daemon_started",
+            node=s.me.entry,
+            version=VERSION,
+            pid=os.getpid(),
+            timeout=s.connection_timeout_seconds,
+            members=members,
+        )
+        self._is_ready = True
+        self._common.readiness(is_ready=True)
+        self._notifier.ready(f"{s.me.entry} takes part")
+
+    # --- the parts --------------------------------------------------------------------------------------------
+
+    def _labels(self) -> dict[Member, str]:
+        everyone = (*self.settings.members, *self.settings.witnesses)
+        return {member.name: member.entry for member in everyone}
+
+    def _peers(self) -> tuple[Member, ...]:
+        return self.settings.election().others
+
+    def _security(self) -> Security:
+        return self._loaded.security.speaking_from(str(self.settings.me.numeric.sinful()))
+
+    def _make_metrics(self) -> HadMetrics:
+        s = self.settings
+        metrics = HadMetrics(
+            self._common,
+            me=s.me.entry,
+            members=[m.entry for m in s.members],
+            witnesses=[m.entry for m in s.witnesses],
+            controllee=s.control.controllee,
+            now=time.time(),
+            boottime=boottime.now,
+        )
+        metrics.settings(
+            connection_timeout_seconds=s.connection_timeout_seconds,
+            stabilization_seconds=1.5 * s.connection_timeout_seconds + 0.5,
+        )
+        return metrics
+
+    def _make_on_change(self) -> OnChange | None:
+        if not self.settings.on_change:
+            return None
+
+        def report(text: str) -> None:
+            self._telling.log("on_change_failed", text=text)
+
+        return OnChange(
+            self.settings.on_change, self.settings.me.entry, self._environment, self._children, report
+        )
+
+    def _make_link(self, member: Member) -> Link:
+        return Link(
+            member,
+            self._client,
+            self._driver.post,
+            lambda: self.settings.connection_timeout_seconds,
+            self._encode,
+            self,
+        )
+
+    def _make_client(self) -> Client:
+        return Client(
+            self._security(),
+            source_address=self.settings.me.numeric.host,
+            user_timeout_seconds=self.settings.connection_timeout_seconds,
+        )
+
+    def _client(self) -> Client:
+        """The present client; a reload makes another, and with it new sessions."""
+        if self._present_client is None:
+            self._present_client = self._make_client()
+        return self._present_client
+
+    _present_client: Client | None = None
+
+    def _make_web(self) -> HttpServer:
+        web = Web(
+            status=self.status,
+            metrics=self._scrape,
+            why_not_ready=lambda: None if self._is_ready else "starting",
+            last_turn_seconds=lambda: boottime.now() - self._telling.last_turn,
+            health_limit_seconds=lambda: max(5.0, 2 * self.settings.connection_timeout_seconds),
+        )
+        return HttpServer(web.routes(), observer=self._common.http_request)
+
+    def _scrape(self) -> bytes:
+        self._common.log_lines_lost(self._log.lost_count)
+        return self._common.render()
+
+    def _reins(self) -> Reins:
+        def reject(member: Member, reason: str, text: str) -> None:
+            self._metrics.message_rejected(reason)
+            self._telling.log("message_rejected", peer=self._telling.name(member), reason=reason, text=text)
+
+        def log_command(command: str, by: str, text: str) -> None:
+            self._telling.log("command_received", command=command, by=by, answer=text)
+
+        return Reins(
+            post=self._driver.post,
+            answers=self._hands.answers,
+            heard=self._links.heard,
+            status=lambda: self.status().to_text(),
+            reload=self._reload_soon,
+            stop=self._stop,
+            wall_clock=time.time,
+            reject=reject,
+            find=self._find,
+            log_command=log_command,
+        )
+
+    def _find(self, text: str) -> Member | None:
+        """The member that an operator means: its entry, or its number."""
+        for member, entry in self._labels().items():
+            if text in {member, entry}:
+                return member
+        try:
+            name = str(Address.parse(text))
+        except ValueError:
+            return None
+        return name if name in self._labels() else None
+
+    def status(self) -> Status:
+        """The status document as of now."""
+        return status_of(
+            self._election,
+            boottime.now(),
+            names=self._telling.name,
+            pid=self._controllee.pid,
+            restarts=self._telling.controllee_restarts,
+            controllee_since=self._telling.controllee_since,
+            history=tuple(self._telling.history),
+        )
+
+    # --- what the parts tell ----------------------------------------------------------------------------------
+
+    def turned(self, event: Event, now: float, lag_seconds: float) -> None:
+        """The loop turned."""
+        self._telling.turned(self._election, event, now, lag_seconds)
+
+    def message_sent(self, peer: Member, kind: str) -> None:
+        """A message was handed to the network."""
+        self._metrics.message_sent(self._telling.labels.get(peer, peer), kind)
+
+    def send_failed(self, peer: Member, reason: str, text: str) -> None:
+        """A member could not be reached."""
+        name = self._telling.labels.get(peer, peer)
+        self._metrics.send_failed(name, reason)
+        self._telling.unreachable(name, reason, text)
+
+    def round_trip(self, peer: Member, seconds: float) -> None:
+        """The kernel's estimate of the round trip."""
+        self._metrics.round_trip(self._telling.labels.get(peer, peer), seconds)
+
+    def found(self, peer: Member, implementation: str) -> None:
+        """What kind of daemon answers at a member's address."""
+        self._telling.linked(self._telling.labels.get(peer, peer), implementation)
+
+    def command_received(self, command: int, peer: Peer, address: str) -> None:
+        """A command reaches its handler; heartbeats are not news."""
+
+    def connection_refused(self, reason: str, address: str, sentence: str, *, is_repeated: bool) -> None:
+        """A connection was ended against its peer's will."""
+        self._metrics.message_rejected(reason)
+        if not is_repeated:
+            self._telling.log("connection_refused", reason=reason, address=address, text=sentence)
+
+    def handler_failed(self, command: int, address: str, error: Exception) -> None:
+        """A handler raised: a defect of ours, which ends one connection and not the daemon."""
+        self._telling.log("handler_failed", command=command_name(command), address=address, error=repr(error))
+
+    # --- signals and reloads ----------------------------------------------------------------------------------
+
+    async def _obey_signals(self) -> None:
+        acts: dict[int, Callable[[], None]] = {
+            signal.SIGTERM: lambda: self._stop(is_fast=False),
+            signal.SIGINT: lambda: self._stop(is_fast=False),
+            signal.SIGQUIT: lambda: self._stop(is_fast=True),
+            signal.SIGHUP: self._reload_soon,
+        }
+        with trio.open_signal_receiver(*(signal.Signals(number) for number in acts)) as received:
+            async for number in received:
+                acts[number]()
+
+    def _stop(self, is_fast: bool) -> None:
+        self._telling.log("stop_requested", fast=is_fast)
+        self._driver.post(StopRequested(is_fast))
+
+    def _reload_soon(self) -> None:
+        self._reload.set()
+
+    async def _reload_when_asked(self) -> None:
+        while True:
+            await self._reload.wait()
+            self._reload = trio.Event()
+            try:
+                # A name server or an included command may take its time; the election goes on meanwhile.
+                loaded = await trio.to_thread.run_sync(load, self._options, self._environment)
+            except ConfigurationError as error:
+                self._common.configuration_refused()
+                for problem in error.problems:
+                    self._telling.log("configuration_refused", problem=str(problem))
+                continue
+            self._take(loaded)
+
+    def _take(self, loaded: Loaded) -> None:
+        """Put a new configuration in force, as far as that is possible without a restart."""
+        old, new = self.settings, loaded.settings
+        fixed = needs_restart(old, new)
+        if fixed:
+            self._telling.log("restart_needed", knobs=" ".join(fixed))
+        if old.me.numeric != new.me.numeric or old.is_witness != new.is_witness:
+            self._common.configuration_refused()
+            self._telling.log("configuration_refused", problem="this node's own entry changed: restart had")
+            return
+        change = compare(old, new)
+        self._loaded = loaded
+        self._present_client = None
+        self._server.replace_security(self._security())
+        self._log.reconfigure(new.log)
+        serve_logger("", self._log)
+        self._warn(loaded)
+        self._common.configuration_loaded(time.time(), new.shared_hash)
+        self._metrics.members_changed([m.entry for m in new.members], [m.entry for m in new.witnesses])
+        self._metrics.controllee_named(new.control.controllee)
+        self._telling.labels = self._labels()
+        self._links.keep(self._peers())
+        if isinstance(self._controllee, GuardedControllee):
+            self._controllee.change(reins(new), new.connection_timeout_seconds / 2)
+        if change is Change.UNCHANGED:
+            self._telling.log("configuration_unchanged", timeout=new.connection_timeout_seconds)
+            return
+        self._telling.log("configuration_changed", change=change.value)
+        self._driver.post(Reconfigured(new.election(VERSION), is_hard=change is Change.HARD))
+
+    async def _keep_alive(self) -> None:
+        """Tell systemd that the loop turns, and the log that its daemon lives."""
+        interval = min(self._notifier.watchdog_seconds or LOG_TICK_SECONDS, LOG_TICK_SECONDS)
+        while True:
+            await trio.sleep(interval)
+            limit = max(5.0, 2 * self.settings.connection_timeout_seconds)
+            if boottime.now() - self._telling.last_turn < limit:
+                self._notifier.watchdog()
+            self._log.tick()
+
+    def _perform(self, effect: object) -> None:
+        self._hands.perform(effect)  # type: ignore[arg-type]

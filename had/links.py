@@ -1,0 +1,359 @@
+"""Our own connections to the other members: one to each, kept open to our own kind.
+
+A link carries messages one way, from us. It keeps at most one message waiting, the newest, since each says
+everything; so a slow member costs no memory and gets no stale news. What the link learns becomes events for the
+machine: `Linked` (whom it found), `Refused` (nobody listens there), `Denied` (we are not let in).
+
+To a real condor_had each message is a connection of its own, as HTCondor does it; between two of them nothing is
+known and nothing is sent. A member whose kind is not known is asked with a session and no command, which any
+HTCondor daemon answers.
+
+A broken connection is redialled at once, then each T/2, each try with its own deadline; so after a cut TCP's
+own waiting plays no part. A cut that leaves the connection open shows as unacknowledged data (TCP_USER_TIMEOUT = T).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import math
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+import attrs
+import trio
+
+from daemoncore.address import Address
+from daemoncore.cedar.classad import ClassAd
+from daemoncore.cedar.commands import Command
+from daemoncore.client import (
+    CallFailed,
+    Client,
+    Connection,
+    ConnectionRefused,
+    ProtocolFailure,
+    Reset,
+    TimedOut,
+    Unreachable,
+)
+from daemoncore.client import (
+    Denied as CallDenied,
+)
+from had import messages
+from had.events import Denied, Event, Kind, Linked, Member, Message, Refused
+
+MINIMUM_DIAL_SECONDS: Final = 0.1
+"""A dial is given at least this long: a new session takes about 20 ms, more on a loaded machine."""
+
+_COMMANDS: Final = {
+    Kind.HEARTBEAT: Command.HAD_HEARTBEAT,
+    Kind.ALIVE: Command.HAD_ALIVE_CMD,
+    Kind.SEND_ID: Command.HAD_SEND_ID_CMD,
+}
+_REASONS: Final = {
+    ConnectionRefused: "refused",
+    Unreachable: "unreachable",
+    TimedOut: "timeout",
+    Reset: "reset",
+    CallDenied: "denied",
+    ProtocolFailure: "protocol",
+}
+# struct tcp_info of linux/tcp.h: tcpi_rtt, microseconds, follows 8 bytes and 15 words.
+_TCP_INFO_BYTES: Final = 104
+_RTT_OFFSET: Final = 68
+
+
+class Watcher(Protocol):
+    """Who counts what the links do."""
+
+    def message_sent(self, peer: Member, kind: str) -> None:
+        """A message was handed to the network."""
+
+    def send_failed(self, peer: Member, reason: str, text: str) -> None:
+        """A member could not be reached."""
+
+    def round_trip(self, peer: Member, seconds: float) -> None:
+        """The kernel's estimate of the round trip on the open connection."""
+
+    def found(self, peer: Member, implementation: str) -> None:
+        """What kind of daemon answers there."""
+
+
+class _Kind(enum.Enum):
+    UNKNOWN = "unknown"
+    OURS = "ours"
+    CONDOR = "condor"
+
+
+@attrs.frozen
+class _Letter:
+    kind: Kind
+    message: Message
+
+
+class Link:
+    """The way to one member.
+
+    Args:
+        member: its identity, a numeric address.
+        client: connects.
+        post: takes events for the machine.
+        timeout_seconds: gives T; it can change at any time.
+        encode: makes the ad of a message.
+        watcher: counts.
+    """
+
+    def __init__(
+        self,
+        member: Member,
+        client: Callable[[], Client],
+        post: Callable[[Event], None],
+        timeout_seconds: Callable[[], float],
+        encode: Callable[[Message], ClassAd],
+        watcher: Watcher,
+    ) -> None:
+        self._member = member
+        self._client = client
+        self._post = post
+        self._timeout_seconds = timeout_seconds
+        self._encode = encode
+        self._watcher = watcher
+        self._kind = _Kind.UNKNOWN
+        self._letter: _Letter | None = None
+        self._news = trio.Event()
+        self._hurry = trio.Event()
+        self._sent = trio.Event()
+        self._is_open = False
+
+    def send(self, message: Message, kind: Kind) -> None:
+        """Let this be the next message; an older one that still waits is dropped."""
+        self._letter = _Letter(kind, message)
+        self._news.set()
+
+    def hurry(self) -> None:
+        """The member was heard: if there is no connection to it, try now."""
+        if not self._is_open:
+            self._hurry.set()
+
+    async def run(self) -> None:
+        """Keep the link until cancelled."""
+        last_redial = -math.inf
+        while True:
+            is_over = not await self._once()
+            # What worked is tried again at once, but not in a circle: a member that hangs up on us gets its pauses.
+            is_circle = trio.current_time() < last_redial + self._timeout_seconds() / 2
+            if is_over or (self._kind is not _Kind.CONDOR and is_circle):
+                await self._pause()
+            else:
+                last_redial = trio.current_time()
+
+    async def _pause(self) -> None:
+        with trio.move_on_after(self._timeout_seconds() / 2):
+            await self._hurry.wait()
+        self._hurry = trio.Event()
+
+    async def _once(self) -> bool:
+        """Connect and send for as long as it works; return whether a connection came about."""
+        if self._kind is _Kind.CONDOR and self._letter is None:
+            await self._wait_for_news()
+        try:
+            await self._converse()
+        except CallFailed as failure:
+            was_open, self._is_open = self._is_open, False
+            self._failed(failure)
+            return was_open
+        self._is_open = False
+        return True
+
+    async def _wait_for_news(self) -> None:
+        """A real condor_had is only dialled with something to say, but looked at again when it speaks."""
+        self._news = trio.Event()
+        if self._letter is None:
+            async with trio.open_nursery() as nursery:
+
+                async def until(event: trio.Event) -> None:
+                    await event.wait()
+                    nursery.cancel_scope.cancel()
+
+                nursery.start_soon(until, self._news)
+                nursery.start_soon(until, self._hurry)
+
+    async def _converse(self) -> None:
+        letter = self._letter
+        if self._kind is _Kind.OURS:
+            command, asked_about = Command.HAD_HEARTBEAT, None
+        elif self._kind is _Kind.CONDOR and letter is not None:
+            command, asked_about = _COMMANDS[letter.kind], None
+        else:
+            command, asked_about = Command.DC_AUTHENTICATE, Command.HAD_ALIVE_CMD
+        async with await self._connect(command, asked_about) as connection:
+            kind = self._learn(connection)
+            if command is Command.HAD_HEARTBEAT and kind is _Kind.OURS:
+                await self._stream(connection)
+            elif asked_about is None and letter is not None:
+                await self._post_letter(connection, letter)
+
+    async def _connect(self, command: Command, asked_about: Command | None = None) -> Connection:
+        address = Address.parse(self._member)
+        seconds = max(self._timeout_seconds() / 2, MINIMUM_DIAL_SECONDS)
+        with trio.move_on_after(seconds):
+            return await self._client().connect(address, command, asked_about=asked_about)
+        raise TimedOut(address, f"no connection within {seconds:g} s")
+
+    def _learn(self, connection: Connection) -> _Kind:
+        before, self._kind = self._kind, _Kind.OURS if connection.peer.is_ours else _Kind.CONDOR
+        if before is not self._kind:
+            self._watcher.found(self._member, self._kind.value)
+            if self._kind is _Kind.CONDOR:
+                self._post(Linked(self._member, is_ours=False))
+        return self._kind
+
+    async def _stream(self, connection: Connection) -> None:
+        """Send the newest message whenever there is one, until the connection breaks."""
+        self._letter = None
+        self._is_open = True
+        self._post(Linked(self._member, is_ours=True))
+        async with trio.open_nursery() as nursery:
+            for part in (self._send_letters, self._until_closed):
+                nursery.start_soon(self._until_it_ends, part, connection, nursery.cancel_scope)
+
+    async def _until_it_ends(
+        self, part: Callable[[Connection], Awaitable[None]], connection: Connection, scope: trio.CancelScope
+    ) -> None:
+        """Do a part of a stream; its end is the stream's, and no fault of ours."""
+        with contextlib.suppress(CallFailed):
+            await part(connection)
+        scope.cancel()
+
+    async def _until_closed(self, connection: Connection) -> None:
+        """The other side says nothing on this connection; what comes is its end."""
+        await connection.receive()
+
+    async def _send_letters(self, connection: Connection) -> None:
+        is_first = True
+        while True:
+            await self._news.wait()
+            self._news = trio.Event()
+            letter = self._letter
+            if letter is None or letter.kind is not Kind.HEARTBEAT:
+                continue
+            writer = connection.writer()
+            if not is_first:
+                writer.put_int(Command.HAD_HEARTBEAT)
+            is_first = False
+            await connection.send(writer.put_ad(self._encode(letter.message)))
+            self._delivered(letter)
+            seconds = round_trip_seconds(connection)
+            if seconds is not None:
+                self._watcher.round_trip(self._member, seconds)
+
+    def _delivered(self, letter: _Letter) -> None:
+        if self._letter is letter:
+            self._letter = None
+        self._sent.set()
+        self._sent = trio.Event()
+        self._watcher.message_sent(self._member, letter.kind.value)
+
+    async def until_sent(self) -> None:
+        """Wait until nothing is waiting to be sent on an open connection."""
+        while self._is_open and self._letter is not None:
+            await self._sent.wait()
+
+    async def _post_letter(self, connection: Connection, letter: _Letter) -> None:
+        """One message to a real condor_had; the connection is closed behind it."""
+        await connection.send(connection.writer().put_ad(self._encode(letter.message)))
+        self._delivered(letter)
+
+    def _failed(self, failure: CallFailed) -> None:
+        self._watcher.send_failed(self._member, _REASONS[type(failure)], failure.reason)
+        if isinstance(failure, ConnectionRefused):
+            self._kind = _Kind.UNKNOWN
+            self._post(Refused(self._member))
+        elif isinstance(failure, CallDenied):
+            self._kind = _Kind.UNKNOWN
+            self._post(Denied(self._member))
+        elif isinstance(failure, (ProtocolFailure, Reset)):
+            self._kind = _Kind.UNKNOWN
+
+
+def round_trip_seconds(connection: Connection) -> float | None:
+    """The kernel's smoothed estimate of the round trip (TCP_INFO), None for what is no TCP connection."""
+    transport = connection.transport
+    if not isinstance(transport, trio.SocketStream):
+        return None
+    try:
+        data = transport.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+    except OSError:
+        return None
+    (microseconds,) = struct.unpack_from("=I", data, _RTT_OFFSET)
+    return float(microseconds) / 1e6
+
+
+class Links:
+    """All links of a node; members can come and go."""
+
+    def __init__(self, make: Callable[[Member], Link]) -> None:
+        self._make = make
+        self._links: dict[Member, Link] = {}
+        self._scopes: dict[Member, trio.CancelScope] = {}
+        self._nursery: trio.Nursery | None = None
+        self._wanted: tuple[Member, ...] = ()
+
+    def send(self, to: Member, message: Message, kind: Kind) -> None:
+        """Hand a message to the link; without one it is dropped."""
+        link = self._links.get(to)
+        if link is not None:
+            link.send(message, kind)
+
+    def heard(self, member: Member) -> None:
+        """A member reached us: reach it too."""
+        link = self._links.get(member)
+        if link is not None:
+            link.hurry()
+
+    def keep(self, members: tuple[Member, ...]) -> None:
+        """Have links to exactly these members from now on."""
+        self._wanted = members
+        nursery = self._nursery
+        if nursery is None:
+            return
+        for member in set(self._links) - set(members):
+            self._scopes.pop(member).cancel()
+            del self._links[member]
+        for member in members:
+            if member not in self._links:
+                self._links[member] = self._make(member)
+                self._scopes[member] = trio.CancelScope()
+                nursery.start_soon(self._run, self._links[member], self._scopes[member])
+
+    async def _run(self, link: Link, scope: trio.CancelScope) -> None:
+        with scope:
+            await link.run()
+
+    async def run(self) -> None:
+        """Keep all links until cancelled."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            self.keep(self._wanted)
+            await trio.sleep_forever()
+
+    async def flush(self, seconds: float) -> None:
+        """Wait until what was handed in has left, but not longer than this."""
+        with trio.move_on_after(seconds):
+            for link in tuple(self._links.values()):
+                await link.until_sent()
+
+
+def encoder(wall_clock: Callable[[], float]) -> Callable[[Message], ClassAd]:
+    """Make a function that encodes each message once, though it goes to many members."""
+    last: tuple[Message, ClassAd] | None = None
+
+    def encode(message: Message) -> ClassAd:
+        nonlocal last
+        if last is None or last[0] is not message:
+            last = (message, messages.encode(message, wall_clock()))
+        return last[1]
+
+    return encode

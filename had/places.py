@@ -1,0 +1,56 @@
+"""Where a daemon's files are and whom they belong to: HAD_DIR, the log, CONDOR_IDS.
+
+The defaults depend on whether root started the daemon, as a pool does, or somebody for a trial.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from daemoncore.config import Configuration
+from daemoncore.log import LogSettings, LogSettingsError
+from had.membership import Examination
+
+
+def had_dir(configuration: Configuration, environment: Mapping[str, str], *, is_root: bool) -> Path:
+    """Return HAD_DIR or its default (hard case 24).
+
+    Root: $(LOCAL_DIR)/had, else /var/lib/had. Anybody else: the same below a LOCAL_DIR that was set, else
+    $XDG_STATE_HOME/had, since the home of the user `condor` is not theirs.
+    """
+    chosen = configuration.text("HAD_DIR")
+    if chosen:
+        return Path(chosen)
+    local_dir = configuration.text("LOCAL_DIR")
+    if local_dir and (is_root or configuration.is_set("LOCAL_DIR")):
+        return Path(local_dir) / "had"
+    if is_root:
+        return Path("/var/lib/had")
+    state_home = environment.get("XDG_STATE_HOME") or f"{environment.get('HOME') or Path.home()}/.local/state"
+    return Path(state_home) / "had"
+
+
+def read_owner(examination: Examination) -> tuple[int, int] | None:
+    """Return the uid and gid of CONDOR_IDS, or None when it is not set, or refused."""
+    text = examination.configuration.text("CONDOR_IDS")
+    if text is None:
+        return None
+    uid, dot, gid = text.strip().partition(".")
+    if dot and uid.isdecimal() and gid.isdecimal():
+        return int(uid), int(gid)
+    examination.refuse("CONDOR_IDS", f"must be uid.gid, two numbers (got {text})")
+    return None
+
+
+def read_log(examination: Examination, *, is_terminal: bool) -> LogSettings | None:
+    """Return where the log goes, or refuse and return None; standard error when no place was ever set."""
+    configuration = examination.configuration
+    # Without any LOCAL_DIR the default would be /log/HADLog, a place that nobody meant.
+    is_placed = (
+        configuration.text("LOCAL_DIR") or configuration.is_set("LOG") or configuration.is_set("HAD_LOG")
+    )
+    try:
+        return LogSettings.from_knobs(configuration.text, "HAD", is_terminal=is_terminal or not is_placed)
+    except LogSettingsError as error:
+        knob, _blank, message = str(error).partition(" ")
+        examination.refuse(knob, message)
+        return None

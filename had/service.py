@@ -1,0 +1,193 @@
+"""What the daemon answers on its command port: peers' messages, operators' requests, DaemonCore's own commands.
+
+A handler decodes, checks that the sender is where it claims to be, and posts an event; it never decides. A message is
+answered by the machine's own next message, not here. The levels are HTCondor's: DAEMON for members,
+ADMINISTRATOR for who changes something, READ for who looks.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+
+import attrs
+import trio
+
+from daemoncore.authorization import Level
+from daemoncore.cedar.classad import ClassAd
+from daemoncore.cedar.commands import Command, command_name
+from daemoncore.cedar.errors import ProtocolError
+from daemoncore.cedar.scalars import MessageReader
+from daemoncore.server import CommandServer, Request
+from had import messages
+from had.events import (
+    Answer,
+    Event,
+    Heard,
+    Kind,
+    Member,
+    Message,
+    Pause,
+    PauseRequested,
+    ResumeRequested,
+    SwitchoverRequested,
+)
+
+ANSWER_SECONDS = 5.0
+"""The machine answers a request in its next turn; a loop slower than this is stuck."""
+
+MAXIMUM_REASON = 1024
+"""Characters of an operator's reason that are kept."""
+
+
+@attrs.frozen
+class Reins:
+    """What the handlers may do with the daemon."""
+
+    post: Callable[[Event], None]
+    #: Where the machine's answers to numbered requests go.
+    answers: dict[int, Callable[[Answer], None]]
+    #: A member of ours reached us.
+    heard: Callable[[Member], None]
+    status: Callable[[], str]
+    reload: Callable[[], None]
+    stop: Callable[[bool], None]
+    wall_clock: Callable[[], float]
+    reject: Callable[[Member, str, str], None]
+    #: The member whose entry, as the configuration spells it or as a number, is this text.
+    find: Callable[[str], Member | None]
+    log_command: Callable[[str, str, str], None]
+
+
+class Service:
+    """The command handlers of one daemon."""
+
+    def __init__(self, reins: Reins) -> None:
+        self._reins = reins
+        self._numbers = itertools.count(1)
+
+    def register(self, server: CommandServer) -> None:
+        """Offer every command."""
+        server.register(Command.HAD_ALIVE_CMD, Level.DAEMON, self._alive)
+        server.register(Command.HAD_SEND_ID_CMD, Level.DAEMON, self._send_id)
+        server.register(Command.HAD_HEARTBEAT, Level.DAEMON, self._heartbeats, is_kept_open=True)
+        server.register(Command.HAD_STATUS, Level.READ, self._status, has_payload=False)
+        server.register(Command.HAD_SWITCHOVER, Level.ADMINISTRATOR, self._switchover)
+        server.register(Command.HAD_PAUSE, Level.ADMINISTRATOR, self._pause)
+        server.register(Command.HAD_RESUME, Level.ADMINISTRATOR, self._resume)
+        for command in (Command.DC_RECONFIG, Command.DC_RECONFIG_FULL):
+            server.register(command, Level.WRITE, self._reconfig, has_payload=False)
+        for command in (Command.DC_OFF_GRACEFUL, Command.DC_OFF_FAST):
+            server.register(command, Level.ADMINISTRATOR, self._off, has_payload=False)
+
+    # --- members ----------------------------------------------------------------------------------------------
+
+    async def _alive(self, request: Request) -> None:
+        self._take(request, _payload(request), Kind.ALIVE)
+
+    async def _send_id(self, request: Request) -> None:
+        self._take(request, _payload(request), Kind.SEND_ID)
+
+    async def _heartbeats(self, request: Request) -> None:
+        """A member's stream: the first message came with the command, each other one brings its own."""
+        self._take(request, _payload(request), Kind.HEARTBEAT)
+        async for command, reader in request.messages():
+            if command != Command.HAD_HEARTBEAT:
+                raise ProtocolError(f"only HAD_HEARTBEAT follows on a stream (got {command_name(command)})")
+            self._take(request, reader, Kind.HEARTBEAT)
+
+    def _take(self, request: Request, reader: MessageReader, kind: Kind) -> None:
+        ad = reader.get_ad()
+        reader.end()
+        message = messages.decode_untrusted(ad, kind)
+        if message.is_ours and not self._is_from(request, message):
+            text = f"{message.sender} does not speak from {request.address}"
+            self._reins.reject(message.sender, "wrong_address", text)
+            return
+        if message.is_ours:
+            self._reins.heard(message.sender)
+        self._reins.post(Heard(message, kind))
+
+    def _is_from(self, request: Request, message: Message) -> bool:
+        """Our daemons speak from the address that they listen on, so nobody can speak in another's name."""
+        host = message.sender.rpartition(":")[0].strip("[]")
+        return host == request.address
+
+    # --- operators --------------------------------------------------------------------------------------------
+
+    async def _status(self, request: Request) -> None:
+        await request.reply(request.writer().put_string(self._reins.status()))
+
+    async def _switchover(self, request: Request) -> None:
+        ad, by = self._operator(request)
+        entry = ad.get_string("To", "")
+        to = self._reins.find(entry) if entry else None
+        if entry and to is None:
+            await self._reply(request, by, is_accepted=False, text=f"{entry} is no member of HAD_LIST")
+            return
+        reason, since = _reason(ad), self._reins.wall_clock()
+        await self._ask(request, by, lambda n: SwitchoverRequested(n, to, by, reason, since))
+
+    async def _pause(self, request: Request) -> None:
+        ad, by = self._operator(request)
+        seconds, now = ad.get_float("Seconds"), self._reins.wall_clock()
+        if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
+            await self._reply(
+                request, by, is_accepted=False, text=f"a pause lasts more than 0 s (got {seconds})"
+            )
+            return
+        until = None if seconds is None else now + seconds
+        pause = Pause(by, _reason(ad), now, until, seconds)
+        await self._ask(request, by, lambda n: PauseRequested(n, pause))
+
+    async def _resume(self, request: Request) -> None:
+        _, by = self._operator(request)
+        await self._ask(request, by, ResumeRequested)
+
+    def _operator(self, request: Request) -> tuple[ClassAd, str]:
+        reader = _payload(request)
+        ad = reader.get_ad()
+        reader.end()
+        claimed = ad.get_string("By", "")[:MAXIMUM_REASON]
+        user = request.peer.identity.user
+        return ad, f"{claimed} ({user})" if claimed else user
+
+    async def _ask(self, request: Request, by: str, make: Callable[[int], Event]) -> None:
+        """Put a request to the machine and send its answer back."""
+        number = next(self._numbers)
+        send, receive = trio.open_memory_channel[Answer](1)
+        self._reins.answers[number] = send.send_nowait
+        self._reins.post(make(number))
+        with trio.move_on_after(ANSWER_SECONDS):
+            answer = await receive.receive()
+            await self._reply(request, by, is_accepted=answer.is_accepted, text=answer.text)
+            return
+        self._reins.answers.pop(number, None)
+        await self._reply(request, by, is_accepted=False, text="the daemon's loop did not answer")
+
+    async def _reply(self, request: Request, by: str, *, is_accepted: bool, text: str) -> None:
+        self._reins.log_command(command_name(request.command), by, text)
+        ad = ClassAd({"Accepted": is_accepted, "Text": text})
+        await request.reply(request.writer().put_ad(ad))
+
+    # --- DaemonCore -------------------------------------------------------------------------------------------
+
+    async def _reconfig(self, request: Request) -> None:
+        self._reins.log_command(
+            command_name(request.command), request.peer.identity.user, "reading the configuration again"
+        )
+        self._reins.reload()
+
+    async def _off(self, request: Request) -> None:
+        self._reins.log_command(command_name(request.command), request.peer.identity.user, "stopping")
+        self._reins.stop(request.command == Command.DC_OFF_FAST)
+
+
+def _payload(request: Request) -> MessageReader:
+    assert request.reader is not None, "every command of ours was registered with a payload"
+    return request.reader
+
+
+def _reason(ad: ClassAd) -> str:
+    return ad.get_string("Reason", "")[:MAXIMUM_REASON]
