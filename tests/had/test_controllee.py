@@ -120,7 +120,15 @@ async def test_signals_are_as_a_fresh_program_expects(guarded):
             status = status_of(await case.start())
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    assert [int(status[name], 16) for name in ("SigBlk", "SigIgn", "SigPnd", "ShdPnd")] == [0, 0, 0, 0]
+    # Signals 32 and 33 are glibc's own: whoever was started by posix_spawn, as by make, ignores them, and nobody can ask
+    # glibc to change that.
+    public = ~(1 << 31 | 1 << 32)
+    assert [int(status[name], 16) & public for name in ("SigBlk", "SigIgn", "SigPnd", "ShdPnd")] == [
+        0,
+        0,
+        0,
+        0,
+    ]
 
 
 async def test_it_leads_its_own_session_below_the_guard(guarded):
