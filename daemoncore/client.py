@@ -16,14 +16,20 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Self
 
 import attrs
 import trio
 
 from daemoncore.address import Address
 from daemoncore.cedar.authentication import STRANGER, Endpoint, Identity
-from daemoncore.cedar.client_handshake import ClientHandshake, ClientRequest, Established, Failed
+from daemoncore.cedar.client_handshake import (
+    ClientHandshake,
+    ClientRequest,
+    Established,
+    Failed,
+    shared_port_preamble,
+)
 from daemoncore.cedar.commands import command_name
 from daemoncore.cedar.errors import WireError
 from daemoncore.cedar.handshake import Outcome, Peer
@@ -57,7 +63,7 @@ class Unreachable(CallFailed):
 
 
 class TimedOut(CallFailed):
-    """The host does not answer, as the kernel found out. (Deadlines of the caller's show as its own cancellation.)"""
+    """The host does not answer, as the kernel found out; a deadline of the caller's shows as its own cancellation."""
 
 
 class Reset(CallFailed):
@@ -108,9 +114,10 @@ class Connection:
     async def send(self, message: MessageWriter) -> None:
         """Send a message; CallFailed when the connection is gone. Cancelled halfway, the connection is of no use."""
         self._pending_command = None
-        await self._send_bytes(self.stream.encode(message))
+        await self.send_bytes(self.stream.encode(message))
 
-    async def _send_bytes(self, data: bytes) -> None:
+    async def send_bytes(self, data: bytes) -> None:
+        """Send bytes as they are, outside the framing, such as a file's content; CallFailed when the connection is gone."""
         try:
             await self.transport.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
@@ -127,7 +134,7 @@ class Connection:
                 if not data:
                     self.stream.receive_end()
                     raise Reset(self.address, "the connection was closed", has_heard=True)
-                self.stream.receive_data(data)
+                self.stream.receive_data(bytes(data))
             except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
                 raise self._reset(error) from error
             except WireError as error:
@@ -140,7 +147,7 @@ class Connection:
         """Close the connection; what was sent is still delivered."""
         await trio.aclose_forcefully(self.transport)
 
-    async def __aenter__(self) -> "Connection":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_exception: object) -> None:
@@ -216,20 +223,9 @@ class Client:
         self, transport: trio.abc.Stream, address: Address, request: ClientRequest
     ) -> Connection:
         """Do the handshake on a connection that is open already, and return it ready for use."""
-        is_spoken = (
-            request.policy.negotiation > Wish.OPTIONAL
-            or request.session
-            or request.policy.is_negotiation_required
-        )
-        if not is_spoken and not request.endpoint.sock:
-            return Connection(
-                address,
-                Peer(STRANGER),
-                STRANGER,
-                transport,
-                Stream(AFTER_AUTHENTICATION),
-                pending_command=request.command,
-            )
+        policy = request.policy
+        if policy.negotiation <= Wish.OPTIONAL and not policy.is_negotiation_required and not request.session:
+            return await self._speak_plainly(transport, address, request)
         handshake = ClientHandshake(
             request, self.security.ourselves, self.security.credentials, operating_system_dice
         )
@@ -242,6 +238,18 @@ class Client:
         if result.new_session:
             self.sessions.add(request.address, result.new_session, self._now())
         return Connection(address, result.peer, result.our_identity, transport, handshake.stream)
+
+    async def _speak_plainly(
+        self, transport: trio.abc.Stream, address: Address, request: ClientRequest
+    ) -> Connection:
+        stream = Stream(AFTER_AUTHENTICATION)
+        connection = Connection(
+            address, Peer(STRANGER), STRANGER, transport, stream, pending_command=request.command
+        )
+        if request.endpoint.sock:
+            preamble = shared_port_preamble(stream, request.endpoint.sock, request.client_name)
+            await connection.send_bytes(preamble)
+        return connection
 
     async def _converse(
         self, transport: trio.abc.Stream, address: Address, handshake: ClientHandshake
@@ -257,7 +265,7 @@ class Client:
             if not data:
                 raise _closed_early(address, has_heard=handshake.has_heard)
             try:
-                result = handshake.receive_data(data, self._now())
+                result = handshake.receive_data(bytes(data), self._now())
             except WireError as error:
                 raise ProtocolFailure(address, str(error)) from error
             to_send = handshake.data_to_send()

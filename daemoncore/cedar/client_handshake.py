@@ -83,6 +83,18 @@ class Failed:
     reason: str
 
 
+def shared_port_preamble(stream: Stream, sock: str, client_name: str) -> bytes:
+    """Return the message that asks a shared port server to pass the connection on to the daemon named `sock`.
+
+    The daemon never sees it, so what the handshake binds begins after it, unless the server itself is meant.
+    """
+    writer = stream.writer().put_int(Command.SHARED_PORT_CONNECT).put_string(sock).put_string(client_name)
+    preamble = stream.encode(writer.put_int(_SHARED_PORT_DEADLINE_SECONDS).put_int(0))
+    if sock != SHARED_PORT_SELF:
+        stream.reset_digests()
+    return preamble
+
+
 class ClientHandshake:
     """One handshake of a client; bytes in, bytes out, and one event at the end."""
 
@@ -105,10 +117,12 @@ class ClientHandshake:
     def start(self, now: float) -> bytes:
         """Return the first bytes for the server. `now` is seconds since 1970."""
         self._channel.now = now
+        preamble = b""
         if self._request.endpoint.sock:
-            self._ask_shared_port(self._request.endpoint.sock)
+            name = f"{self._request.client_name} {self._ourselves.command_address}".strip()
+            preamble = shared_port_preamble(self.stream, self._request.endpoint.sock, name)
         next(self._talk)
-        return self._channel.data_to_send()
+        return preamble + self._channel.data_to_send()
 
     def data_to_send(self) -> bytes:
         """Take the bytes that are to be sent."""
@@ -134,13 +148,6 @@ class ClientHandshake:
                 event: Established | Failed = finished.value
                 return event
         return None
-
-    def _ask_shared_port(self, sock: str) -> None:
-        name = f"{self._request.client_name} {self._ourselves.command_address}".strip()
-        writer = self._channel.writer().put_int(Command.SHARED_PORT_CONNECT).put_string(sock).put_string(name)
-        self._channel.send(writer.put_int(_SHARED_PORT_DEADLINE_SECONDS).put_int(0))
-        if sock != SHARED_PORT_SELF:
-            self.stream.reset_digests()
 
     def _addresses(self) -> dict[str, str]:
         return {"ServerCommandSock": self._ourselves.command_address, "ConnectSinful": self._request.dialled}
