@@ -79,5 +79,6 @@ debian-packages:
 	  || echo "promtool is not installed: tests that need it are skipped" >&2
 
 clean:
-	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build dist
+	@if [ -d demo ] && [ -x $(VENV)/bin/hadctl ]; then $(VENV)/bin/hadctl demo --stop >/dev/null 2>&1 || true; fi
+	@rm -rf demo $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -198,6 +198,21 @@ def test_no_test_is_skipped_without_a_word(path):
             assert "skipif" not in ast.unparse(node.func) or {"reason"} <= {k.arg for k in node.keywords}
 
 
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("path", named(PAGES))
+def test_the_manual_names_files_that_are_there(path):
+    """A path in backquotes and the target of a link exist, seen from the top of the project or from the page."""
+    text = path.read_text(encoding="utf-8")
+    top = r"(?:daemoncore|had|tests|docs|sample-configs)"
+    named_files = set(re.findall(rf"`({top}/[\w./-]+\w)`", text))
+    links = {link.split("#")[0] for link in re.findall(r"\]\((?!https?:|#)([^)\s]+)\)", text)}
+    missing = {name for name in named_files if not (ROOT / name).exists()}
+    missing |= {name for name in links if not (path.parent / name).exists()}
+    assert missing == set()
+
+
 def words_in_backquotes(page):
     """Every word of a manual page that stands in backquotes."""
     text = (ROOT / "docs" / "reference" / page).read_text(encoding="utf-8")
