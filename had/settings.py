@@ -188,7 +188,6 @@ def examine(
     environment: Mapping[str, str],
 ) -> Settings | None:
     """Apply every rule; problems and warnings are left in the examination. None when no settings come out."""
-    configuration = examination.configuration
     members = read_members("HAD_LIST", examination)
     witnesses = read_members("HAD_WITNESS_LIST", examination)
     replicas = read_members("REPLICATION_LIST", examination)
@@ -197,10 +196,9 @@ def examine(
     check_lists(members, witnesses, examination)
     _check_replication(members, replicas, examination)
     _check_later_versions(examination)
-    everyone = (*members, *witnesses)
-    check_policy(everyone, examination)
+    check_policy((*members, *witnesses), examination)
     # With a broken list a second complaint about our own entry would only confuse.
-    me = None if examination.problems else find_self(everyone, port, examination)
+    me = None if examination.problems else find_self((*members, *witnesses), port, examination)
     if me is not None and me.address.sock:
         examination.refuse(
             "HAD_LIST", f"must give this node a port of its own in this version (got {me.entry})"
@@ -210,6 +208,23 @@ def examine(
     log = read_log(examination, is_terminal=is_terminal)
     if me is None or control is None or log is None or examination.problems:
         return None
+    hashed = shared_hash(examination.configuration, members, witnesses, replicas)
+    folder = had_dir(examination.configuration, environment, is_root=os.geteuid() == 0)
+    return _settings(examination, (me, members, witnesses), control, owner, log, hashed, folder)
+
+
+def _settings(
+    examination: Examination,
+    who: tuple[Member, tuple[Member, ...], tuple[Member, ...]],
+    control: Control,
+    owner: tuple[int, int] | None,
+    log: LogSettings,
+    hashed: int,
+    folder: Path,
+) -> Settings:
+    """Put what the rules found beside what is only copied."""
+    configuration = examination.configuration
+    me, members, witnesses = who
     return Settings(
         me=me,
         members=members,
@@ -223,7 +238,7 @@ def examine(
         backoff_factor=_own_or_generic(configuration, "BACKOFF_FACTOR"),
         backoff_ceiling_seconds=_own_or_generic(configuration, "BACKOFF_CEILING"),
         recover_seconds=_own_or_generic(configuration, "RECOVER_FACTOR"),
-        had_dir=had_dir(configuration, environment, is_root=os.geteuid() == 0),
+        had_dir=folder,
         owner=owner,
         http_address=configuration.text("HAD_HTTP_ADDRESS") or "127.0.0.1",
         http_port=_port(configuration),
@@ -233,7 +248,7 @@ def examine(
         update_interval_seconds=_number(configuration, "HAD_UPDATE_INTERVAL"),
         collectors=examination.items("COLLECTOR_HOST"),
         use_replication=bool(configuration.get("HAD_USE_REPLICATION")),
-        shared_hash=shared_hash(configuration, members, witnesses, replicas),
+        shared_hash=hashed,
         warnings=(*configuration.warnings, *examination.warnings),
     )
 

@@ -155,12 +155,14 @@ def read(
         subsystem,
         local_name or "",
         knobs.defaults(),
-        host_facts() | process_facts(subsystem, local_name or "", root),
+        process_facts(subsystem, local_name or "", root),
         Evaluator(environment, secrets.randbelow, str(Path.cwd())),
         RESERVED,
     )
+    table.detected |= host_facts(functools.partial(_expanded, table))
     reader = Reader(table, environment)
     read_layers(root, reader, environment)
+    table.forget_facts()
     _take_misspelt(reader)
     typed = _check(reader)
     _warn_of_strays(reader)
@@ -189,11 +191,16 @@ def _take_misspelt(reader: Reader) -> None:
         reader.note(entry.source, message, is_warning=True)
 
 
-def _controllee(table: MacroTable) -> str:
+def _expanded(table: MacroTable, name: str) -> str:
+    """The text of a knob that others depend on; a fault in it is reported where it is checked itself."""
     try:
-        return table.expand(table.look_up("HAD_CONTROLLEE") or "").strip()
+        return table.expand(table.look_up(name) or "").strip()
     except ExpansionError:
         return ""
+
+
+def _controllee(table: MacroTable) -> str:
+    return _expanded(table, "HAD_CONTROLLEE")
 
 
 def _bare(name: str, table: MacroTable) -> str:

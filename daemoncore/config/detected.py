@@ -4,11 +4,15 @@ Each is found out only when something refers to it, since a host name may need D
 that no file mentions.
 """
 
+import ipaddress
 import os
 import platform
 import pwd
 import socket
 from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
+
+from daemoncore.local_addresses import interface_addresses
 
 #: Facts that no file may override, as in HTCondor (condor_config.cpp, `reinsert_specials`).
 RESERVED = frozenset(
@@ -19,15 +23,20 @@ RESERVED = frozenset(
 Fact = Callable[[], str | None]
 
 
-def host_facts() -> dict[str, Fact]:
-    """Return the facts of this host by upper-case name."""
+def host_facts(knob: Callable[[str], str]) -> dict[str, Fact]:
+    """Return the facts of this host by upper-case name.
+
+    Args:
+        knob: gives the expanded text of a knob, empty when it is not set; DEFAULT_DOMAIN_NAME and
+            NETWORK_INTERFACE change what a host is called.
+    """
     return {
-        "HOSTNAME": lambda: full_host_name().partition(".")[0],
-        "FULL_HOSTNAME": full_host_name,
-        "IPV4_ADDRESS": lambda: _outgoing_address(socket.AF_INET, "192.0.2.1"),
-        "IPV6_ADDRESS": lambda: _outgoing_address(socket.AF_INET6, "2001:db8::1"),
-        "IP_ADDRESS": ip_address,
-        "IP_ADDRESS_IS_IPV6": lambda: "true" if ":" in ip_address() else "false",
+        "HOSTNAME": lambda: full_host_name("").partition(".")[0],
+        "FULL_HOSTNAME": lambda: full_host_name(knob("DEFAULT_DOMAIN_NAME")),
+        "IPV4_ADDRESS": lambda: own_address(4, knob("NETWORK_INTERFACE")),
+        "IPV6_ADDRESS": lambda: own_address(6, knob("NETWORK_INTERFACE")),
+        "IP_ADDRESS": lambda: ip_address(knob("NETWORK_INTERFACE")),
+        "IP_ADDRESS_IS_IPV6": lambda: "true" if ":" in ip_address(knob("NETWORK_INTERFACE")) else "false",
         "TILDE": _condor_home,
         "USERNAME": _user_name,
         "REAL_UID": lambda: str(os.getuid()),
@@ -52,30 +61,40 @@ def process_facts(subsystem: str, local_name: str, root_file: str) -> dict[str, 
         "LOCALNAME": lambda: local_name or subsystem,
     }
     if root_file:
-        facts["CONFIG_ROOT"] = lambda: os.path.dirname(root_file) or "."  # noqa: PTH120  "." for a bare name, as text
+        facts["CONFIG_ROOT"] = lambda: str(PurePosixPath(root_file).parent)
     return facts
 
 
-def full_host_name() -> str:
-    """The host's name with its domain, if the kernel or the resolver knows one."""
+def full_host_name(default_domain: str) -> str:
+    """The host's name with its domain, if the kernel, the resolver or DEFAULT_DOMAIN_NAME knows one."""
     name = os.uname().nodename
     if "." in name:
         return name
     try:
         canonical = socket.getaddrinfo(name, None, flags=socket.AI_CANONNAME)[0][3]
     except OSError:
-        return name
+        canonical = name
     # A hosts file that answers with localhost knows less than the kernel.
-    return canonical if canonical.partition(".")[0].lower() == name.lower() else name
+    if "." in canonical and canonical.partition(".")[0].lower() == name.lower():
+        return canonical
+    return f"{name}.{default_domain.lstrip('.')}" if default_domain else name
 
 
-def ip_address() -> str:
+def ip_address(interface: str) -> str:
     """The address that this host speaks from, IPv4 before IPv6, 127.0.0.1 without any network."""
-    for family, towards in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
-        address = _outgoing_address(family, towards)
-        if address is not None:
-            return address
-    return "127.0.0.1"
+    return own_address(4, interface) or own_address(6, interface) or "127.0.0.1"
+
+
+def own_address(version: int, interface: str) -> str | None:
+    """The address of one IP version: the one that NETWORK_INTERFACE names, else that of the default route."""
+    for candidate in (interface.strip(), *interface_addresses(interface.strip())):
+        try:
+            if ipaddress.ip_address(candidate).version == version:
+                return candidate
+        except ValueError:
+            continue
+    family, towards = (socket.AF_INET, "192.0.2.1") if version == 4 else (socket.AF_INET6, "2001:db8::1")
+    return _outgoing_address(family, towards)
 
 
 def _outgoing_address(family: int, towards: str) -> str | None:

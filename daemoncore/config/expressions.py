@@ -17,7 +17,11 @@ import attrs
 Value = int | float | bool | str | None
 
 #: Deeper nesting than this is nobody's configuration and would only exhaust the stack.
-MAXIMUM_DEPTH = 50
+MAXIMUM_DEPTH = 20
+
+
+#: The largest whole number of the ClassAd language.
+LARGEST = (1 << 63) - 1
 
 
 class ExpressionError(Exception):
@@ -69,6 +73,15 @@ def evaluate(text: str) -> Value:
     value = parser.conditional(0)
     if parser.position != len(parser.tokens):
         raise ExpressionError(f"unexpected {parser.peek()!r}")
+    return _bounded(value)
+
+
+def _bounded(value: Value) -> Value:
+    """Refuse what HTCondor's 64 bits cannot hold; a number that nobody meant only costs memory further on."""
+    if isinstance(value, int) and not -LARGEST <= value <= LARGEST:
+        raise ExpressionError("the value does not fit into 64 bits")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ExpressionError("the value is not finite")
     return value
 
 
@@ -127,7 +140,7 @@ class _Parser:
         left = self.binary(level + 1, depth)
         while self.peek().lower() in _LEVELS[level]:
             symbol = self.take().lower()
-            left = _apply(symbol, left, self.binary(level + 1, depth))
+            left = _bounded(_apply(symbol, left, self.binary(level + 1, depth)))
         return left
 
     def unary(self, depth: int) -> Value:
@@ -170,13 +183,15 @@ class _Parser:
         if function is None:
             raise ExpressionError(f"{name} is no function of the configuration language")
         try:
-            return function(*arguments)
-        except (TypeError, ValueError, OverflowError) as error:
+            return _bounded(function(*arguments))
+        except (TypeError, ValueError, OverflowError, ZeroDivisionError) as error:
             raise ExpressionError(f"{name} does not take {arguments!r}") from error
 
 
 def _number(token: str) -> int | float:
     # A leading zero means nothing: HTCondor reads plain numbers in base ten.
+    if token.isdigit() and len(token.lstrip("0")) > len(str(LARGEST)):
+        raise ExpressionError("the number does not fit into 64 bits")
     return int(token) if token.isdigit() else float(token)
 
 

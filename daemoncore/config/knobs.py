@@ -1,6 +1,6 @@
 """THE table: every knob that our daemons read, write about, or must recognise in a pool's files.
 
-The rows stand in three files by subject; this one joins them and answers questions. Parser, check, sample file,
+The rows stand in four files by subject; this one joins them and answers questions. Parser, check, sample file,
 manual page and reload logic all read the same rows, so a knob that is not here does not exist.
 """
 
@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 from daemoncore.config.knob import Knob
 from daemoncore.config.knobs_election import CONTROLLEE, ELECTION
-from daemoncore.config.knobs_pool import FILES, LOGS, MASTER, NETWORK, PATHS, SECURITY
+from daemoncore.config.knobs_logs import LOGS
+from daemoncore.config.knobs_pool import FILES, MASTER, NETWORK, PATHS, SECURITY
 from daemoncore.config.knobs_replication import REPLICATION
 
 #: Title and rows, in the order of the manual.

@@ -57,7 +57,7 @@ def _read_root(root: str, reader: Reader, *, is_toml: bool) -> None:
             reader.read_file(root)
             return
         text = Path(root).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError, UnreadableError) as error:
+    except (OSError, ValueError, UnreadableError) as error:
         reason = str(error)
         if isinstance(error, OSError):
             reason = f"cannot be read: {os.strerror(error.errno or 0)}"
@@ -103,7 +103,7 @@ def _read_folders(folders: str, reader: Reader) -> None:
             source = _source("LOCAL_CONFIG_DIR_EXCLUDE_REGEXP", reader)
             reader.note(source, f"LOCAL_CONFIG_DIR_EXCLUDE_REGEXP is no regular expression: {error}")
             return
-        except OSError:
+        except (OSError, ValueError):
             # HTCondor passes over a folder that is not there, and pools rely on it.
             continue
         for name in names:

@@ -96,6 +96,10 @@ class MacroTable:
             self._facts[upper] = self.detected[upper]() if upper in self.detected else None
         return self._facts[upper]
 
+    def forget_facts(self) -> None:
+        """Ask for detected facts anew: what was read meanwhile may have changed them."""
+        self._facts.clear()
+
     def look_up(self, name: str) -> str | None:
         """Return the unexpanded text of a name, or None when it is not defined."""
         entry = self.find(name)

@@ -210,12 +210,12 @@ class Reader:
                 self.note(source, failure, is_warning=True)
             return f"{target} |", text
         cache = self.table.expand(include.cache)
-        if not Path(cache).exists():
+        if "\0" in cache or not Path(cache).exists():
             text = self._run(target)
             try:
                 Path(cache).write_text(text, encoding="utf-8", errors="surrogateescape")
-            except OSError as error:
-                raise UnreadableError(f"cannot write {cache}: {os.strerror(error.errno or 0)}") from error
+            except (OSError, ValueError) as error:
+                raise UnreadableError(f"cannot write {cache}: {error}") from error
         return cache, _open(cache)
 
     def _run(self, command: str) -> str:

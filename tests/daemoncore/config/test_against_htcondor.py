@@ -222,6 +222,31 @@ def test_environment_wins_like_htcondors(oracle, tmp_path):
     assert ours(tmp_path / "ours.conf", text, ["A", "B", "C"], environment=environment) == theirs
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "DEFAULT_DOMAIN_NAME = example.org\n",
+        "NETWORK_INTERFACE = 127.0.0.2\n",
+        "NETWORK_INTERFACE = lo\n",
+    ],
+)
+def test_host_facts_are_htcondors(text, oracle, tmp_path):
+    """Names and addresses of this host are the ones that HTCondor finds."""
+    names = [
+        "FULL_HOSTNAME",
+        "HOSTNAME",
+        "IP_ADDRESS",
+        "IPV4_ADDRESS",
+        "IP_ADDRESS_IS_IPV6",
+        "UID_DOMAIN",
+        "OPSYS",
+    ]
+    names += ["ARCH", "REAL_UID", "REAL_GID", "USERNAME", "SUBSYSTEM", "LOCALNAME", "DETECTED_CPUS"]
+    theirs = {name: as_text(value) for name, value in oracle.ask(text, names).items()}
+    assert ours(tmp_path / "ours.conf", text, names) == theirs
+
+
 def test_local_files_like_htcondors(oracle, tmp_path):
     """LOCAL_CONFIG_DIR, then LOCAL_CONFIG_FILE; names in order, excluded names not, changed lists reread."""
     folder = tmp_path / "config.d"
