@@ -247,7 +247,7 @@ class Election:
         if member not in self.peers:
             return
         self.peers[member].is_ours = is_ours
-        self.peers[member].denied_at = -math.inf
+        self.peers[member].linked_at = self._now
         self._replies.add(member)
 
     def _refused(self, member: Member) -> None:
@@ -262,7 +262,7 @@ class Election:
         peer = self.peers.get(member)
         if peer is None:
             return
-        if peer.denied_at == -math.inf:
+        if not peer.is_denied(self._now, self.settings.timeout_seconds):
             self._note("peer_denied", peer=member)
         peer.denied_at = self._now
 
@@ -574,7 +574,7 @@ class Election:
             self._start_controllee()
 
     def _consider_handing_over(self) -> None:
-        rivals = [r for r in self.leaders.values() if r.claim.successor is None and not r.is_denied]
+        rivals = [r for r in self.leaders.values() if not r.claim.is_yielding and not r.is_denied]
         mine = self.standing()
         winner = next((r for r in rivals if outranks(r.standing(self._now), mine)), None)
         self._keep_epoch_above(rivals)

@@ -94,6 +94,9 @@ class Sighting:
     #: Seconds for which that hearing is still good, measured likewise.
     remaining_seconds: float
     state: State
+    #: Which of that member's messages was heard; 0 and 0 for a real condor_had's.
+    instance: int = 0
+    sequence: int = 0
     epoch: int = 0
     rank_id: int = -1
     #: The candidacy that member announced, 0 for none: seeing one's own number here is the answer to it.
@@ -102,6 +105,8 @@ class Sighting:
     wants: bool = False
     #: Seconds since that member began to abstain, None if it does not.
     abstains_seconds: float | None = None
+    #: That member leads, but is stopping its controllee.
+    is_yielding: bool = False
     #: The successor that member named, if it is handing over or has just handed over.
     successor: Member | None = None
     #: The epoch of the leadership that is handed over.
@@ -138,6 +143,8 @@ class Message:
     sightings: tuple[Sighting, ...] = ()
     candidacy: int = 0
     wants: bool = False
+    #: Leading, but stopping the controllee: no rival to any other leader.
+    is_yielding: bool = False
     #: While leading: the member to which leadership is being handed; after: to which it was handed.
     successor: Member | None = None
     #: The epoch of the leadership that is handed over: whoever knows a later one does not take it.

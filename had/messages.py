@@ -60,6 +60,7 @@ def encode(message: Message, wall_clock: float) -> ClassAd:
         ("HadFollows", message.follows or _NONE),
         ("HadCandidacy", message.candidacy),
         ("HadWants", message.wants),
+        ("HadIsYielding", message.is_yielding),
         ("HadSuccessor", message.successor or _NONE),
         ("HadOfferEpoch", message.offer_epoch),
         ("HadAwaits", message.awaits or _NONE),
@@ -105,10 +106,12 @@ def _encode_sighting(sighting: Sighting) -> str:
         str(sighting.epoch),
         str(sighting.rank_id),
         str(sighting.candidacy),
-        "1" if sighting.wants else "0",
+        ("w" if sighting.wants else "") + ("y" if sighting.is_yielding else "") or _NONE,
         abstains,
         sighting.successor or _NONE,
         str(sighting.offer_epoch),
+        str(sighting.instance),
+        str(sighting.sequence),
     )
     return ",".join(fields)
 
@@ -153,6 +156,7 @@ def _decode_ours(ad: ClassAd, rank_id: int, controllee: str, members: tuple[Memb
         sightings=_sightings(ad.get_string("HadSightings", "")),
         candidacy=_whole(ad, "HadCandidacy"),
         wants=ad.get_bool("HadWants", default=False),
+        is_yielding=ad.get_bool("HadIsYielding", default=False),
         successor=_optional_member(ad.get_string("HadSuccessor", _NONE)),
         offer_epoch=_whole(ad, "HadOfferEpoch"),
         abstains_seconds=_optional_seconds(ad, "HadAbstainsSeconds"),
@@ -195,8 +199,8 @@ def _sightings(text: str) -> tuple[Sighting, ...]:
 def _decode_sighting(word: str) -> Sighting:
     """Read one word of HadSightings; fields after those we know are a later version's."""
     fields = word.split(",")
-    if len(fields) < 11:
-        raise ProtocolError(f"a sighting has at least 11 fields (got {word[:100]!r})")
+    if len(fields) < 13:
+        raise ProtocolError(f"a sighting has at least 13 fields (got {word[:100]!r})")
     return Sighting(
         member=_member(fields[0]),
         age_seconds=_integer(fields[1]) / 1000,
@@ -205,10 +209,13 @@ def _decode_sighting(word: str) -> Sighting:
         epoch=_integer(fields[4]),
         rank_id=_integer(fields[5], minimum=-1),
         candidacy=_integer(fields[6]),
-        wants=fields[7] == "1",
+        wants="w" in fields[7],
+        is_yielding="y" in fields[7],
         abstains_seconds=None if fields[8] == _NONE else _integer(fields[8]) / 1000,
         successor=_optional_member(fields[9]),
         offer_epoch=_integer(fields[10]),
+        instance=_integer(fields[11]),
+        sequence=_integer(fields[12]),
     )
 
 

@@ -30,8 +30,8 @@ class Peer:
     denied_at: float = -math.inf
     #: What our own connection found there: our daemon, HTCondor's, or unknown.
     is_ours: bool | None = None
-    #: The largest epoch with which this member said that it does not lead.
-    resigned_epoch: int = 0
+    #: When our own connection to it was last made.
+    linked_at: float = -math.inf
     #: It leads and lists us, but our own list does not have it (hard case 9): never elected over, nothing more.
     is_stranger: bool = False
     #: Sightings in the last message that may change what we do, picked out once on arrival.
@@ -51,8 +51,6 @@ class Peer:
             for s in message.sightings
             if s.state is State.LEADER or s.wants or s.successor is not None or s.candidacy
         )
-        if message.state is not State.LEADER:
-            self.resigned_epoch = max(self.resigned_epoch, message.epoch)
 
     def is_alive(self, now: float) -> bool:
         """Whether its last message is still good and nothing since then proved it gone."""
@@ -61,6 +59,29 @@ class Peer:
     def is_denied(self, now: float, timeout_seconds: float) -> bool:
         """Whether it answers us, but does not let us in."""
         return self.denied_at > max(self.heard_at, self.refused_at) and now < self.denied_at + timeout_seconds
+
+    def is_news(self, sighting: Sighting, heard_at: float) -> bool:
+        """Whether another member heard a later message of this one than we did; by the count, or else by the clock."""
+        last = self.message
+        if last is None:
+            return True
+        if last.instance and sighting.instance:
+            return (sighting.instance, sighting.sequence) > (last.instance, last.sequence)
+        return heard_at > self.heard_at
+
+    def is_late(self, message: Message) -> bool:
+        """Whether a message is one that its sender's daemon left on the way when it was killed.
+
+        Its machine has refused us since, so nothing that the same start of the daemon said as a leader counts,
+        unless we have reached it again.
+        """
+        return (
+            message.is_ours
+            and self.refused_at >= max(self.heard_at, self.linked_at)
+            and self.message is not None
+            and self.message.instance == message.instance
+            and message.state is State.LEADER
+        )
 
     def sees(self, member: Member) -> Sighting | None:
         """What its last message says of a member, None if it does not hear it."""
@@ -106,10 +127,8 @@ def _from_sightings(
             if sighting.state is State.LEADER:  # a leader that our own list does not have (hard case 9)
                 yield Report(sighting.member, sighting, heard_at, expires_at, via=peer.member)
             continue
-        if heard_at <= max(subject.heard_at, subject.refused_at):
+        if heard_at <= subject.refused_at or not subject.is_news(sighting, heard_at):
             continue
-        if sighting.state is State.LEADER and 0 < sighting.epoch <= subject.resigned_epoch:
-            continue  # an old report, overtaken by the member's own words
         yield Report(sighting.member, sighting, heard_at, expires_at, via=peer.member)
 
 

@@ -31,6 +31,8 @@ def rejection(message: Message, peers: Peers, settings: ElectionSettings, now: f
     last = peer.message if peer is not None else None
     if peer is None or last is None or not (last.is_ours and message.is_ours):
         return None
+    if peer.is_late(message):
+        return "replayed"
     is_newer = (message.instance, message.sequence) > (last.instance, last.sequence)
     if is_newer or now - peer.heard_at > FORGET_SEQUENCE_TIMEOUTS * settings.timeout_seconds:
         return None
@@ -72,7 +74,7 @@ def best_leader(leaders: Iterable[Report], now: float) -> Report | None:
 
     def order(report: Report) -> tuple[bool, bool, int, Member]:
         place = report.standing(now)
-        return (report.claim.successor is None, place.is_fit, place.rank_id, place.member)
+        return (not report.claim.is_yielding, place.is_fit, place.rank_id, place.member)
 
     return max(leaders, key=order, default=None)
 
