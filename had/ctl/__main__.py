@@ -5,13 +5,27 @@ A module of verbs offers `add_arguments(subparsers)`, which declares its parser 
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 
-from had.ctl import config_commands
+from had.ctl import (
+    change_commands,
+    config_commands,
+    explain_command,
+    history_commands,
+    leader_command,
+    status_command,
+)
+from had.version import VERSION
 
 #: What declares the verbs, in the order of the help.
 COMMANDS: tuple[Callable[["argparse._SubParsersAction[argparse.ArgumentParser]"], None], ...] = (
+    status_command.add_arguments,
+    leader_command.add_arguments,
+    history_commands.add_arguments,
+    explain_command.add_arguments,
+    change_commands.add_arguments,
     config_commands.add_arguments,
 )
 
@@ -19,6 +33,7 @@ COMMANDS: tuple[Callable[["argparse._SubParsersAction[argparse.ArgumentParser]"]
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     main_parser = argparse.ArgumentParser(prog="hadctl", description="Operate the high-availability daemons.")
+    main_parser.add_argument("--version", action="version", version=f"hadctl {VERSION}")
     subparsers = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add_arguments in COMMANDS:
         add_arguments(subparsers)
@@ -28,7 +43,16 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     arguments = parser().parse_args(argv)
-    status: int = arguments.run(arguments)
+    try:
+        status: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`hadctl history | head`). What is still in the buffer goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        # The shells' custom for a program that Ctrl-C ended.
+        return 130
     return status
 
 

@@ -1,0 +1,131 @@
+"""Asks members over CEDAR: their status at level READ, or an operator's request at level ADMINISTRATOR.
+
+All members are asked at once, each with its own deadline, so a pool with a dead member answers as fast as a healthy one
+plus that deadline. What can go wrong with one member becomes a word in its answer and harms no other.
+"""
+
+import time
+from collections.abc import Sequence
+
+import attrs
+import trio
+
+from daemoncore import client
+from daemoncore.address import Address
+from daemoncore.cedar.classad import ClassAd
+from daemoncore.cedar.commands import Command
+from daemoncore.cedar.errors import WireError
+from daemoncore.cedar.handshake import Outcome
+from daemoncore.client import CallFailed, Client
+from had.ctl import documents
+from had.ctl.pool import Answer, Failure, Pool
+
+#: Operators' requests are answered by the daemon's next turn; `had.service` gives up after 5 s itself.
+REQUEST_SECONDS = 6.0
+
+_FAILURES = {
+    client.ConnectionRefused: Failure.REFUSED,
+    client.TimedOut: Failure.TIMEOUT,
+    client.Unreachable: Failure.UNREACHABLE,
+    client.Denied: Failure.DENIED,
+}
+
+
+@attrs.frozen
+class Target:
+    """Somebody to ask.
+
+    Attributes:
+        entry: as the list spells it.
+        address: the same in numbers; None when its name is not known.
+        trouble: why it is not known.
+    """
+
+    entry: str
+    address: Address | None
+    trouble: str = ""
+
+
+@attrs.frozen
+class Reply:
+    """What a daemon says to an operator's request."""
+
+    is_accepted: bool
+    text: str
+
+
+class RequestError(Exception):
+    """A request did not reach the member or was not answered; the sentence says why."""
+
+
+async def ask_pool(
+    members: Sequence[Target], witnesses: Sequence[Target], caller: Client, timeout_seconds: float
+) -> Pool:
+    """Ask everybody for their status, and return when all have answered or run out of time."""
+    answers: dict[str, Answer] = {}
+
+    async def ask(target: Target) -> None:
+        answers[target.entry] = await ask_status(target, caller, timeout_seconds)
+
+    async with trio.open_nursery() as nursery:
+        for target in (*members, *witnesses):
+            nursery.start_soon(ask, target)
+    ordered = {target.entry: answers[target.entry] for target in (*members, *witnesses)}
+    return Pool(tuple(t.entry for t in members), tuple(t.entry for t in witnesses), ordered)
+
+
+async def ask_status(target: Target, caller: Client, timeout_seconds: float) -> Answer:
+    """Ask one member for its status."""
+    if target.address is None:
+        return Answer(target.entry, failure=Failure.UNREACHABLE, detail=target.trouble)
+    began, began_at = trio.current_time(), time.time()
+    try:
+        with trio.fail_after(timeout_seconds):
+            text = await _fetch(target.address, caller)
+        document = documents.parse(text)
+        status = documents.status_from(document)
+    except trio.TooSlowError:
+        detail = f"nothing came within {timeout_seconds:g} s"
+        return Answer(target.entry, failure=Failure.TIMEOUT, detail=detail)
+    except CallFailed as error:
+        return Answer(target.entry, failure=_failure_of(error), detail=error.reason)
+    except (WireError, documents.DocumentError) as error:
+        return Answer(target.entry, failure=Failure.PROTOCOL, detail=str(error))
+    seconds = trio.current_time() - began
+    return Answer(target.entry, document, status, seconds=seconds, received_at=(began_at + time.time()) / 2)
+
+
+async def _fetch(address: Address, caller: Client) -> str:
+    async with await caller.connect(address, Command.HAD_STATUS) as connection:
+        await connection.send(connection.writer())
+        reader = await connection.receive()
+        return reader.get_text()
+
+
+def _failure_of(error: CallFailed) -> Failure:
+    if isinstance(error, client.Denied) and error.outcome is Outcome.COMMAND_NOT_FOUND:
+        return Failure.UNKNOWN_COMMAND
+    return _FAILURES.get(type(error), Failure.PROTOCOL)
+
+
+async def request(target: Target, command: Command, ad: ClassAd, caller: Client) -> Reply:
+    """Give one member an operator's request.
+
+    Raises:
+        RequestError: there is no reply; whether the request was carried out is then unknown unless it says more.
+    """
+    if target.address is None:
+        raise RequestError(f"{target.entry}: {target.trouble}")
+    try:
+        with trio.fail_after(REQUEST_SECONDS):
+            async with await caller.connect(target.address, command) as connection:
+                await connection.send(connection.writer().put_ad(ad))
+                reader = await connection.receive()
+                reply = reader.get_ad()
+    except trio.TooSlowError as error:
+        raise RequestError(f"{target.entry} did not reply within {REQUEST_SECONDS:g} s") from error
+    except CallFailed as error:
+        raise RequestError(f"{target.entry}: {_failure_of(error).value} ({error.reason})") from error
+    except WireError as error:
+        raise RequestError(f"{target.entry}: {Failure.PROTOCOL.value} ({error})") from error
+    return Reply(reply.get_bool("Accepted", False), reply.get_string("Text", ""))
