@@ -32,6 +32,9 @@ sightings = st.builds(
     abstains_seconds=st.none() | milliseconds,
     successor=st.none() | members,
     offer_epoch=counts,
+    instance=counts,
+    sequence=counts,
+    is_yielding=st.booleans(),
 )
 pauses = st.builds(
     Pause,
@@ -60,6 +63,7 @@ messages = st.builds(
     sightings=st.lists(sightings, max_size=4).map(tuple),
     candidacy=counts,
     wants=st.booleans(),
+    is_yielding=st.booleans(),
     successor=st.none() | members,
     offer_epoch=counts,
     abstains_seconds=st.none() | milliseconds,
@@ -82,7 +86,7 @@ values = (
     | st.booleans()
     | st.text(st.characters(exclude_characters="\0"), max_size=60)
     | st.sampled_from(
-        ["-", "", ",", ONE, "a,1,2,leader,3,4,5,1,-,-,0", "leader", "<127.0.0.1:1?sock=x>", "9" * 30]
+        ["-", "", ",", ONE, "a,1,2,leader,3,4,5,w,-,-,0,1,2", "leader", "<127.0.0.1:1?sock=x>", "9" * 30]
     )
     | st.just(())
 )
@@ -121,7 +125,24 @@ def test_every_message_comes_back_as_it_was(message):
 def test_every_field_of_a_message_is_on_the_wire():
     """A message in which every field differs from its default comes back whole, so no field was forgotten."""
     full = example(
-        sightings=(Sighting(TWO, 1.0, 2.0, State.LEADER, 3, 4, 5, True, 6.0, THREE, 7),),
+        sightings=(
+            Sighting(
+                TWO,
+                1.0,
+                2.0,
+                State.LEADER,
+                instance=3,
+                sequence=4,
+                epoch=5,
+                rank_id=6,
+                candidacy=7,
+                wants=True,
+                abstains_seconds=8.0,
+                is_yielding=True,
+                successor=THREE,
+                offer_epoch=9,
+            ),
+        ),
         up_seconds=1.0,
         epoch=5,
         is_primary=True,
@@ -129,6 +150,7 @@ def test_every_field_of_a_message_is_on_the_wire():
         is_active=True,
         candidacy=8,
         wants=True,
+        is_yielding=True,
         successor=TWO,
         offer_epoch=3,
         abstains_seconds=1.5,
@@ -189,8 +211,8 @@ def test_unknown_attributes_and_later_fields_are_ignored():
         ("HadUpSeconds", float("nan"), "HadUpSeconds must be seconds"),
         ("HadAbstainsSeconds", -1.0, "HadAbstainsSeconds must be seconds"),
         ("HadSightings", "127.0.0.2:9620,1,2,leader", "a sighting has at least"),
-        ("HadSightings", "127.0.0.2:9620,-1,2,leader,3,4,5,1,-,-,0", "a number from 0 is wanted"),
-        ("HadSightings", "127.0.0.2:9620,x,2,leader,3,4,5,1,-,-,0", "not a whole number: 'x'"),
+        ("HadSightings", "127.0.0.2:9620,-1,2,leader,3,4,5,w,-,-,0,1,2", "a number from 0 is wanted"),
+        ("HadSightings", "127.0.0.2:9620,x,2,leader,3,4,5,w,-,-,0,1,2", "not a whole number: 'x'"),
         ("HadSightings", "a " * (MAXIMUM_MEMBERS + 1), "more than 256 entries"),
     ],
 )

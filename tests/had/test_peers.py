@@ -58,16 +58,6 @@ def test_a_denial_counts_after_the_last_message_and_for_t(denied_at, now, is_den
     assert peer.is_denied(now, T) is is_denied
 
 
-def test_the_epoch_with_which_a_member_does_not_lead_is_remembered():
-    """The largest such epoch stays, and an epoch of a leader does not count."""
-    peer = heard(A, 1.0, epoch=258)
-    peer.take(said(A, LEADER, epoch=386), 2.0, T)
-    assert peer.resigned_epoch == 258
-    peer.take(said(A, State.ELECTION, epoch=386), 3.0, T)
-    peer.take(said(A, epoch=0), 4.0, T)
-    assert peer.resigned_epoch == 386
-
-
 @pytest.mark.parametrize(
     ("sighting", "is_notable"),
     [
@@ -124,11 +114,15 @@ def test_a_refusal_overrules_an_older_report():
         assert set(live_leaders(peers, B, 10.1)) == expected
 
 
-@pytest.mark.parametrize(("epoch", "is_believed"), [(384, False), (385, False), (512, True), (0, True)])
-def test_a_leadership_that_its_holder_ended_is_not_revived_by_hearsay(epoch, is_believed):
-    """C said with epoch 385 that it does not lead; only a later leadership, or a real peer's, is news."""
-    resigned = heard(C, 1.0, epoch=385)
-    peers = by_member(heard(A, 10.0, sightings=(saw(C, LEADER, epoch=epoch),)), resigned)
+@pytest.mark.parametrize(
+    ("instance", "sequence", "is_believed"),
+    [(1, 6, False), (1, 7, False), (1, 8, True), (2, 1, True), (0, 0, True)],
+)
+def test_an_older_message_by_hearsay_is_no_news(instance, sequence, is_believed):
+    """We heard C's message 7 of its first start; of what A heard, only later messages count, or a clock where none count."""
+    own = heard(C, 9.0, instance=1, sequence=7)
+    sighting = saw(C, LEADER, age=0.5, instance=instance, sequence=sequence)
+    peers = by_member(heard(A, 10.0, sightings=(sighting,)), own)
     assert (C in live_leaders(peers, B, 10.1)) is is_believed
 
 

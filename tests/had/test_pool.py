@@ -41,6 +41,24 @@ def test_what_is_not_believed(message, reason):
     assert pool.rejection(message, peers, SETTINGS, NOW) == reason
 
 
+def test_a_leaders_words_that_were_on_the_way_when_it_was_killed_are_not_believed():
+    """A's machine refuses us; then a heartbeat of A's old daemon arrives. A new start, or a new connection, counts."""
+    gone = heard(A, 10.0, LEADER, instance=1, sequence=7)
+    gone.refused_at = 11.0
+    peers = by_member(gone)
+
+    def verdict(**fields):
+        return pool.rejection(
+            said(A, fields.pop("state", LEADER), sequence=8, **fields), peers, SETTINGS, NOW
+        )
+
+    assert verdict() == "replayed"
+    assert verdict(instance=2) is None
+    assert verdict(state=PASSIVE) is None
+    gone.linked_at = 11.5
+    assert verdict() is None
+
+
 @pytest.mark.parametrize(("silence", "reason"), [(10 * T, "replayed"), (10 * T + 0.1, None)])
 def test_a_member_that_was_silent_for_long_may_count_anew(silence, reason):
     """A member whose HAD_DIR was lost is believed again after ten timeouts."""
@@ -313,7 +331,7 @@ class TestDeniedLeader:
 
 
 def test_the_leader_to_follow_is_fit_of_high_rank_and_not_leaving():
-    """One that hands over comes last, then one that abstains; then the higher id wins."""
+    """One that is stopping its controllee comes last, then one that abstains; then the higher id wins."""
 
     def best(*peers):
         leaders = live_leaders(by_member(*peers), B, NOW).values()
@@ -323,8 +341,8 @@ def test_the_leader_to_follow_is_fit_of_high_rank_and_not_leaving():
     c = heard(C, 11.0, LEADER)
     assert best(heard(A, 11.0, LEADER), c) == A
     assert best(heard(A, 11.0, LEADER, abstains_seconds=1.0), c) == C
-    assert best(heard(A, 11.0, LEADER, successor=B), c) == C
-    assert best(heard(A, 11.0, LEADER, successor=B)) == A
+    assert best(heard(A, 11.0, LEADER, is_yielding=True), c) == C
+    assert best(heard(A, 11.0, LEADER, is_yielding=True)) == A
     assert best() is None
 
 
