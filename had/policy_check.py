@@ -8,14 +8,11 @@ where a modern HTCondor would still refuse the members' messages, the missing li
 import re
 from collections.abc import Sequence
 
+from daemoncore.security import has_security_policy
 from had.membership import Examination, Member
 
-#: Settings that say who may do what, or how they prove who they are.
-_LEVELS = "READ|WRITE|DAEMON|ADMINISTRATOR|NEGOTIATOR|CONFIG|OWNER|DEFAULT|CLIENT|ADVERTISE_[A-Z_]+"
-_POLICY = re.compile(
-    rf"(HOST)?(ALLOW|DENY)_({_LEVELS})(_[A-Z0-9_]+)?"
-    rf"|SEC_({_LEVELS})_(AUTHENTICATION|ENCRYPTION|INTEGRITY|NEGOTIATION)(_METHODS)?"
-)
+#: The old host lists, which say who may command a daemon although no modern setting does.
+_HOST_LIST = re.compile(r"HOST(ALLOW|DENY)_(?!READ|CLIENT)[A-Z_]+")
 #: Settings that let the members' messages pass: they are commands of the DAEMON level.
 _ADMITS_MEMBERS = re.compile(r"(HOST)?ALLOW_(DAEMON|WRITE)(_HAD)?|SEC_(DEFAULT|DAEMON)_AUTHENTICATION")
 
@@ -28,14 +25,14 @@ PROPOSAL = (
 
 def check_policy(everyone: Sequence[Member], examination: Examination) -> None:
     """Refuse an open election, and warn of one whose members a modern pool would turn away."""
-    names = set(_policy_names(examination))
+    names = _set_names(examination)
+    has_policy = has_security_policy(examination.configuration.text)
+    has_host_lists = any(_HOST_LIST.fullmatch(name) for name in names)
     remote = [member for member in everyone if not member.numeric.is_loopback]
-    if remote and not names:
-        examination.refuse(
-            "HAD_LIST",
-            f"has a member off this host ({remote[0].entry}) and nothing says who may command it; {PROPOSAL}",
-        )
-    if names and not any(_ADMITS_MEMBERS.fullmatch(name) for name in names):
+    if remote and not (has_policy or has_host_lists):
+        who = f"has a member off this host ({remote[0].entry}) and nothing says who may command it"
+        examination.refuse("HAD_LIST", f"{who}; {PROPOSAL}")
+    if (has_policy or has_host_lists) and not any(_ADMITS_MEMBERS.fullmatch(name) for name in names):
         examination.warn(
             "ALLOW_DAEMON",
             "is not set, and HTCondor 9 or later refuses the members' messages without it;"
@@ -45,10 +42,11 @@ def check_policy(everyone: Sequence[Member], examination: Examination) -> None:
         _warn_of_loopback_names(everyone, examination)
 
 
-def _policy_names(examination: Examination) -> list[str]:
+def _set_names(examination: Examination) -> list[str]:
+    """The names that are set to something, upper-case, without prefixes."""
     configuration = examination.configuration
     bare = (name.upper().rpartition(".")[2] for name in configuration)
-    return [name for name in bare if _POLICY.fullmatch(name) and configuration.text(name)]
+    return [name for name in bare if configuration.text(name)]
 
 
 def _warn_of_loopback_names(everyone: Sequence[Member], examination: Examination) -> None:

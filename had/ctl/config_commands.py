@@ -16,6 +16,7 @@ from daemoncore.config import Configuration, ConfigurationError, Problem, read
 from daemoncore.config.knob import Knob
 from daemoncore.config.knobs import TABLE, all_rows, find, suggest
 from daemoncore.config.manual import knob_text, markdown, sample
+from had.loading import security_of
 from had.membership import Examination
 from had.settings import HOST_NETWORK, examine
 
@@ -146,7 +147,7 @@ def _check(
     if is_member and not problems:
         examination = Examination(configuration, HOST_NETWORK, is_member_required=arguments.member)
         examine(examination, port=arguments.port, environment=environment)
-        problems += examination.problems
+        problems += examination.problems + _security_problems(configuration)
         warnings += examination.warnings
     if arguments.json:
         found = [_problem_as_json(problem) for problem in (*problems, *warnings)]
@@ -157,6 +158,14 @@ def _check(
         remark = "" if is_member else "; HAD_LIST is not set, so this machine is no member of an election"
         print(f"{configuration.path or 'the environment'} {state}{remark}", file=sys.stderr)
     return NOT_IN_ORDER if problems else IN_ORDER
+
+
+def _security_problems(configuration: Configuration) -> list[Problem]:
+    try:
+        security_of(configuration, is_tool=False)
+    except ConfigurationError as error:
+        return list(error.problems)
+    return []
 
 
 def _explain(

@@ -271,7 +271,7 @@ def test_any_policy_admits_remote_members(tmp_path, policy):
     assert make(tmp_path, f"HAD_LIST = 127.0.0.1:1 cm1:1\n{policy}\n").warnings == ()
 
 
-@pytest.mark.parametrize("policy", ["", "SEC_TOKEN_DIRECTORY = /x\n", "ALLOW_DAEMON =\n"])
+@pytest.mark.parametrize("policy", ["", "SEC_TOKEN_DIRECTORY = /x\n", "ALLOW_DAEMON =\n", "ALLOW_READ = *\n"])
 def test_no_policy_is_no_policy(tmp_path, policy):
     """Places of tokens, and empty lists, decide nothing."""
     assert (

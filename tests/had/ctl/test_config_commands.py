@@ -167,6 +167,14 @@ def test_check_settings(capsys, good, monkeypatch):
     assert "<Environment>: HAD_REQUIRE_MAJORITY must be false in this version" in err
 
 
+def test_check_security(capsys, good, monkeypatch):
+    """What the daemon refuses about security is found too."""
+    monkeypatch.setenv("_CONDOR_SEC_DEFAULT_ENCRYPTION", "SOMETIMES")
+    status, _, err = run(capsys, "check", "-c", good)
+    assert status == 1
+    assert "SEC_DEFAULT_ENCRYPTION" in err
+
+
 def test_explain(capsys, good):
     """A knob is explained with its value here; a misspelt one with what was meant."""
     status, out, _ = run(capsys, "explain", "HAD_CONNECTION_TIMEOUT", "-c", good)
