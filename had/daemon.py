@@ -16,8 +16,6 @@ import trio
 
 from daemoncore import boottime
 from daemoncore.address import Address
-from daemoncore.cedar.commands import command_name
-from daemoncore.cedar.handshake import Peer
 from daemoncore.children import Children
 from daemoncore.client import Client
 from daemoncore.config import ConfigurationError
@@ -134,7 +132,7 @@ class Daemon:
             instance=durable.instance,
             owner=durable.owner,
         )
-        self._server = CommandServer(self._security(), self)
+        self._server = CommandServer(self._security(), self._telling)
         Service(self._reins()).register(self._server)
         async with trio.open_nursery() as nursery:
             await self._start_controllee_guard(nursery)
@@ -241,7 +239,7 @@ class Daemon:
             self._driver.post,
             lambda: self.settings.connection_timeout_seconds,
             self._encode,
-            self,
+            self._telling,
         )
 
     def _make_client(self) -> Client:
@@ -274,13 +272,6 @@ class Daemon:
         return self._common.render()
 
     def _reins(self) -> Reins:
-        def reject(member: Member, reason: str, text: str) -> None:
-            self._metrics.message_rejected(reason)
-            self._telling.log("message_rejected", peer=self._telling.name(member), reason=reason, text=text)
-
-        def log_command(command: str, by: str, text: str) -> None:
-            self._telling.log("command_received", command=command, by=by, answer=text)
-
         return Reins(
             post=self._driver.post,
             answers=self._hands.answers,
@@ -289,9 +280,9 @@ class Daemon:
             reload=self._reload_soon,
             stop=self._stop,
             wall_clock=time.time,
-            reject=reject,
+            reject=self._telling.rejected,
             find=self._find,
-            log_command=log_command,
+            log_command=self._telling.commanded,
         )
 
     def _find(self, text: str) -> Member | None:
@@ -317,42 +308,13 @@ class Daemon:
             history=tuple(self._telling.history),
         )
 
-    # --- what the parts tell ----------------------------------------------------------------------------------
-
     def turned(self, event: Event, now: float, lag_seconds: float) -> None:
         """The loop turned."""
         self._telling.turned(self._election, event, now, lag_seconds)
 
-    def message_sent(self, peer: Member, kind: str) -> None:
-        """A message was handed to the network."""
-        self._metrics.message_sent(self._telling.labels.get(peer, peer), kind)
-
-    def send_failed(self, peer: Member, reason: str, text: str) -> None:
-        """A member could not be reached."""
-        name = self._telling.labels.get(peer, peer)
-        self._metrics.send_failed(name, reason)
-        self._telling.unreachable(name, reason, text)
-
-    def round_trip(self, peer: Member, seconds: float) -> None:
-        """The kernel's estimate of the round trip."""
-        self._metrics.round_trip(self._telling.labels.get(peer, peer), seconds)
-
-    def found(self, peer: Member, implementation: str) -> None:
-        """What kind of daemon answers at a member's address."""
-        self._telling.linked(self._telling.labels.get(peer, peer), implementation)
-
-    def command_received(self, command: int, peer: Peer, address: str) -> None:
-        """A command reaches its handler; heartbeats are not news."""
-
-    def connection_refused(self, reason: str, address: str, sentence: str, *, is_repeated: bool) -> None:
-        """A connection was ended against its peer's will."""
-        self._metrics.message_rejected(reason)
-        if not is_repeated:
-            self._telling.log("connection_refused", reason=reason, address=address, text=sentence)
-
-    def handler_failed(self, command: int, address: str, error: Exception) -> None:
-        """A handler raised: a defect of ours, which ends one connection and not the daemon."""
-        self._telling.log("handler_failed", command=command_name(command), address=address, error=repr(error))
+    def dropped(self, event: Event) -> None:
+        """The loop is so far behind that an event was lost."""
+        self._telling.log("event_dropped", kind=type(event).__name__)
 
     # --- signals and reloads ----------------------------------------------------------------------------------
 

@@ -8,14 +8,18 @@ honest measure of a starved machine.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 import trio
 
 from daemoncore import boottime
 from had.election import Election
-from had.events import Effect, Event, Finished, Tick
+from had.events import Effect, Event, Finished, Heard, Tick
+
+MAXIMUM_WAITING: Final = 4096
+"""So many events may wait before messages are dropped: minutes of talk in a pool of fifty."""
 
 
 class Watcher(Protocol):
@@ -23,6 +27,9 @@ class Watcher(Protocol):
 
     def turned(self, event: Event, now: float, lag_seconds: float) -> None:
         """The loop handled an event; `lag_seconds` is how late, for a `Tick`."""
+
+    def dropped(self, event: Event) -> None:
+        """An event was lost because too many were waiting."""
 
 
 class Driver:
@@ -38,14 +45,21 @@ class Driver:
         self._election = election
         self._perform = perform
         self._watcher = watcher
-        self._send, self._receive = trio.open_memory_channel[Event](4096)
+        #: Messages that were dropped because the loop was too far behind.
+        self.dropped_count = 0
+        self._send, self._receive = trio.open_memory_channel[Event](math.inf)
 
     def post(self, event: Event) -> None:
-        """Hand in an event from any task; one too many for a starved loop is dropped, as the network might."""
-        try:
+        """Hand in an event from any task.
+
+        A message too many for a starved loop is dropped, as the network might. Nothing else is: there are few other
+        events, and a machine that never heard of a finished write or a dead controllee would wait for ever.
+        """
+        waiting = self._send.statistics().current_buffer_used
+        if isinstance(event, Heard) and waiting >= MAXIMUM_WAITING:
+            self.dropped_count += 1
+        else:
             self._send.send_nowait(event)
-        except trio.WouldBlock:
-            self._watcher.turned(event, boottime.now(), 0.0)
 
     async def run(self) -> None:
         """Turn until the machine is finished."""

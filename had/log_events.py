@@ -24,6 +24,7 @@ EVENTS: Final[dict[str, tuple[Level, str]]] = {
     "configuration_unchanged": (ALWAYS, "The configuration was read again and is the same."),
     "configuration_refused": (ERROR, "The new configuration has problems; the old one stays in force."),
     "restart_needed": (WARNING, "These settings changed, but only a restart of the daemon takes them up."),
+    "event_dropped": (ERROR, "The loop is so far behind that an event was lost, as the network might lose it."),
     "no_authentication": (
         WARNING,
         "No security is configured: everybody on this machine may talk to the daemon.",

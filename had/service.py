@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from typing import Protocol
 
 import attrs
 import trio
@@ -41,6 +42,13 @@ MAXIMUM_REASON = 1024
 """Characters of an operator's reason that are kept."""
 
 
+class LogCommand(Protocol):
+    """Who is told of operators' commands."""
+
+    def __call__(self, command: str, by: str, answer: str, *, is_accepted: bool) -> None:
+        """A command was answered."""
+
+
 @attrs.frozen
 class Reins:
     """What the handlers may do with the daemon."""
@@ -57,7 +65,7 @@ class Reins:
     reject: Callable[[Member, str, str], None]
     #: The member whose entry, as the configuration spells it or as a number, is this text.
     find: Callable[[str], Member | None]
-    log_command: Callable[[str, str, str], None]
+    log_command: LogCommand
 
 
 class Service:
@@ -167,20 +175,22 @@ class Service:
         await self._reply(request, by, is_accepted=False, text="the daemon's loop did not answer")
 
     async def _reply(self, request: Request, by: str, *, is_accepted: bool, text: str) -> None:
-        self._reins.log_command(command_name(request.command), by, text)
+        self._reins.log_command(command_name(request.command), by, text, is_accepted=is_accepted)
         ad = ClassAd({"Accepted": is_accepted, "Text": text})
         await request.reply(request.writer().put_ad(ad))
+
+    def _carried_out(self, request: Request, text: str) -> None:
+        user = request.peer.identity.user
+        self._reins.log_command(command_name(request.command), user, text, is_accepted=True)
 
     # --- DaemonCore -------------------------------------------------------------------------------------------
 
     async def _reconfig(self, request: Request) -> None:
-        self._reins.log_command(
-            command_name(request.command), request.peer.identity.user, "reading the configuration again"
-        )
+        self._carried_out(request, "reading the configuration again")
         self._reins.reload()
 
     async def _off(self, request: Request) -> None:
-        self._reins.log_command(command_name(request.command), request.peer.identity.user, "stopping")
+        self._carried_out(request, "stopping")
         self._reins.stop(request.command == Command.DC_OFF_FAST)
 
 

@@ -7,11 +7,14 @@ a fault here stops nothing. Members are named as the configuration spells them, 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Mapping
 
 from daemoncore import boottime
+from daemoncore.cedar.commands import Command, command_name
+from daemoncore.cedar.handshake import Peer
 from daemoncore.log import log_event
 from had.election import Election
 from had.events import ControlleeExited, ControlleeStarted, Event, Heard, Member, Note, Transition
@@ -19,7 +22,7 @@ from had.log_events import EVENTS
 from had.metrics import HadMetrics
 from had.on_change import OnChange
 from had.status import HISTORY_LIMIT, Change
-from had.transitions import State
+from had.transitions import Reason, State
 
 _FIELDS_OF_MEMBERS = frozenset({"peer", "leader"})
 
@@ -52,7 +55,8 @@ class Telling:
         self.last_turn = boottime.now()
         self._wanted_at = self.last_turn
         self._is_rerun = False
-        self._unreachable: set[str] = set()
+        self._unreachable: set[tuple[str, str]] = set()
+        self._switchover_to: str | None = None
 
     def log(self, event: str, **fields: object) -> None:
         """Write a line for an event of the table."""
@@ -85,7 +89,7 @@ class Telling:
             case "leader_conflict" if peer is not None:
                 self._metrics.leader_conflict(peer)
             case "peer_up" if peer is not None:
-                self._unreachable.discard(peer)
+                self._forget_failures(peer)
                 self._metrics.peer_up(peer, is_up=True)
             case "peer_silent" | "peer_gone" if peer is not None:
                 self._metrics.peer_up(peer, is_up=False)
@@ -105,20 +109,62 @@ class Telling:
         self._metrics.controllee_wanted(is_wanted)
         self.log("controllee_wanted", wanted=is_wanted)
 
-    def linked(self, peer: str, implementation: str) -> None:
-        """What kind of daemon answers at a member's address."""
-        self._unreachable.discard(peer)
-        self.log("peer_link", peer=peer, implementation=implementation)
-
-    def unreachable(self, peer: str, reason: str, text: str) -> None:
-        """A member could not be reached; told once until it can be again."""
-        if peer not in self._unreachable:
-            self._unreachable.add(peer)
-            self.log("peer_unreachable", peer=peer, reason=reason, text=text)
-
     def lease_renewed(self, until: float) -> None:
         """The lease was renewed."""
         self._metrics.lease(until)
+
+    # --- what the links tell ----------------------------------------------------------------------------------
+
+    def message_sent(self, peer: Member, kind: str) -> None:
+        """A message was handed to the network."""
+        self._metrics.message_sent(self.labels.get(peer, peer), kind)
+
+    def send_failed(self, peer: Member, reason: str, text: str) -> None:
+        """A member could not be reached; a line is written once, until it can be again."""
+        name = self.labels.get(peer, peer)
+        self._metrics.send_failed(name, reason)
+        if (name, reason) not in self._unreachable:
+            self._unreachable.add((name, reason))
+            self.log("peer_unreachable", peer=name, reason=reason, text=text)
+
+    def round_trip(self, peer: Member, seconds: float) -> None:
+        """The kernel's estimate of the round trip on the open connection."""
+        self._metrics.round_trip(self.labels.get(peer, peer), seconds)
+
+    def found(self, peer: Member, implementation: str) -> None:
+        """What kind of daemon answers at a member's address."""
+        name = self.labels.get(peer, peer)
+        self._forget_failures(name)
+        self.log("peer_link", peer=name, implementation=implementation)
+
+    def _forget_failures(self, name: str) -> None:
+        self._unreachable = {failure for failure in self._unreachable if failure[0] != name}
+
+    # --- what the command port tells --------------------------------------------------------------------------
+
+    def command_received(self, command: int, peer: Peer, address: str) -> None:
+        """A command reaches its handler; that is no news yet."""
+
+    def connection_refused(self, reason: str, address: str, sentence: str, *, is_repeated: bool) -> None:
+        """A connection was ended against its peer's will."""
+        self._metrics.message_rejected(reason)
+        if not is_repeated:
+            self.log("connection_refused", reason=reason, address=address, text=sentence)
+
+    def handler_failed(self, command: int, address: str, error: Exception) -> None:
+        """A handler raised: a defect of ours, which ends one connection and not the daemon."""
+        self.log("handler_failed", command=command_name(command), address=address, error=repr(error))
+
+    def rejected(self, member: Member, reason: str, text: str) -> None:
+        """A message was understood, but not handed to the machine."""
+        self._metrics.message_rejected(reason)
+        self.log("message_rejected", peer=self.name(member), reason=reason, text=text)
+
+    def commanded(self, command: str, by: str, answer: str, *, is_accepted: bool) -> None:
+        """An operator's command was answered."""
+        if command == Command.HAD_SWITCHOVER.name and not is_accepted:
+            self._metrics.switchover("refused")
+        self.log("command_received", command=command, by=by, accepted=is_accepted, answer=answer)
 
     # --- what the loop tells ----------------------------------------------------------------------------------
 
@@ -143,6 +189,17 @@ class Telling:
         self._metrics.leader_observed(self.name(election.leader), time.time())
         if election.state is not State.LEADER:
             self._metrics.lease(0.0)
+        restart_at = election.fitness.restart_at
+        self._metrics.backoff(restart_at if math.isfinite(restart_at) else 0.0)
+        self._follow_switchover(election)
+
+    def _follow_switchover(self, election: Election) -> None:
+        """Count a switchover by its true end: the successor leads, or somebody else does."""
+        if election.handing_over is Reason.switchover:
+            self._switchover_to = election.successor
+        elif self._switchover_to is not None and election.leader is not None:
+            self._metrics.switchover("done" if election.leader == self._switchover_to else "failed")
+            self._switchover_to = None
 
     def _heard(self, election: Election, event: Heard) -> None:
         message = event.message
