@@ -81,6 +81,8 @@ class Network:
         self.one_way: dict[tuple[str, str], int] = {}
         #: Ordered pairs (who, whom): the second refuses the first's credentials.
         self.denied: set[tuple[str, str]] = set()
+        #: When the last message between two hosts arrives that travels in order.
+        self.last_arrival: dict[tuple[str, str], float] = {}
         self.faults = 0
         self.last_fault = -1e9
         self.messages = 0
@@ -228,7 +230,9 @@ class Network:
             return
         source, target = self.nodes[link.source], self.nodes[link.target]
         if target.process == PROCESS_DOWN:
-            source.receive(events.Refused(link.target))
+            # What the dead process had sent on its own connection is read before anybody calls it gone.
+            last = self.last_arrival.get((link.target, link.source), 0.0)
+            self.world.at(last, self._refused, link)
         elif pair in self.denied:
             source.receive(events.Denied(link.target))
         else:
@@ -238,6 +242,13 @@ class Network:
                 link.redial.cancel()
             source.receive(events.Linked(link.target, target.is_ours))
             self._dial_back(link)
+
+    def _refused(self, link: Link) -> None:
+        if (
+            self.links.get((link.source, link.target)) is link
+            and self.nodes[link.target].process == PROCESS_DOWN
+        ):
+            self.nodes[link.source].receive(events.Refused(link.target))
 
     def _dial_back(self, link: Link) -> None:
         """Whoever is dialled and has no connection the other way dials back at once."""
@@ -270,6 +281,7 @@ class Network:
             arrival += world.between(0, weather.delays[1])
         if not (weather.reorders and world.chance(weather.reorders)):
             arrival = link.last_delivery = max(arrival, link.last_delivery)
+            self.last_arrival[source, target] = arrival
         world.at(arrival, self._deliver, link, event)
         if weather.repeats and world.chance(weather.repeats):
             world.at(arrival + world.between(0, 1), self._deliver, link, event)
