@@ -19,7 +19,7 @@ from had.election import Election
 from had.events import Effect, Event, Finished, Heard, Tick
 
 MAXIMUM_WAITING: Final = 4096
-"""So many events may wait before messages are dropped: minutes of talk in a pool of fifty."""
+"""So many events may wait before messages are dropped: forty seconds of talk in a pool of fifty members at T = 2."""
 
 
 class Watcher(Protocol):
