@@ -97,7 +97,7 @@ async def ask_status(target: Target, caller: Client, timeout_seconds: float) -> 
 
 async def _fetch(address: Address, caller: Client) -> str:
     async with await caller.connect(address, Command.HAD_STATUS) as connection:
-        await connection.send(connection.writer())
+        # The question is the command itself; no payload follows it.
         reader = await connection.receive()
         return reader.get_text()
 
