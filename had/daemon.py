@@ -277,6 +277,7 @@ class Daemon:
             answers=self._hands.answers,
             heard=self._links.heard,
             status=lambda: self.status().to_text(),
+            timeout_seconds=lambda: self.settings.connection_timeout_seconds,
             reload=self._reload_soon,
             stop=self._stop,
             wall_clock=time.time,

@@ -38,6 +38,9 @@ from had.events import (
 ANSWER_SECONDS = 5.0
 """The machine answers a request in its next turn; a loop slower than this is stuck."""
 
+SILENT_TIMEOUTS = 4
+"""A member's stream that is silent for so many T is a dead host's; it speaks each T/4, and dials anew if it lives."""
+
 MAXIMUM_REASON = 1024
 """Characters of an operator's reason that are kept."""
 
@@ -59,6 +62,8 @@ class Reins:
     #: A member of ours reached us.
     heard: Callable[[Member], None]
     status: Callable[[], str]
+    #: HAD_CONNECTION_TIMEOUT, which can change.
+    timeout_seconds: Callable[[], float]
     reload: Callable[[], None]
     stop: Callable[[bool], None]
     wall_clock: Callable[[], float]
@@ -100,10 +105,17 @@ class Service:
     async def _heartbeats(self, request: Request) -> None:
         """A member's stream: the first message came with the command, each other one brings its own."""
         self._take(request, _payload(request), Kind.HEARTBEAT)
-        async for command, reader in request.messages():
-            if command != Command.HAD_HEARTBEAT:
-                raise ProtocolError(f"only HAD_HEARTBEAT follows on a stream (got {command_name(command)})")
-            self._take(request, reader, Kind.HEARTBEAT)
+        following = request.messages()
+        while True:
+            with trio.move_on_after(SILENT_TIMEOUTS * self._reins.timeout_seconds()):
+                command, reader = await anext(following, (Command.DC_NOP, None))
+                if reader is None:
+                    return
+                if command != Command.HAD_HEARTBEAT:
+                    raise ProtocolError(f"only HAD_HEARTBEAT follows on a stream (got {command_name(command)})")
+                self._take(request, reader, Kind.HEARTBEAT)
+                continue
+            return
 
     def _take(self, request: Request, reader: MessageReader, kind: Kind) -> None:
         ad = reader.get_ad()
