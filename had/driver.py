@@ -45,8 +45,6 @@ class Driver:
         self._election = election
         self._perform = perform
         self._watcher = watcher
-        #: Messages that were dropped because the loop was too far behind.
-        self.dropped_count = 0
         self._send, self._receive = trio.open_memory_channel[Event](math.inf)
 
     def post(self, event: Event) -> None:
@@ -57,7 +55,7 @@ class Driver:
         """
         waiting = self._send.statistics().current_buffer_used
         if isinstance(event, Heard) and waiting >= MAXIMUM_WAITING:
-            self.dropped_count += 1
+            self._watcher.dropped(event)
         else:
             self._send.send_nowait(event)
 

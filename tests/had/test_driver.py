@@ -57,13 +57,18 @@ class Script:
 
 @attrs.define
 class Watch:
-    """Keeps the reports of turns."""
+    """Keeps the reports of turns and losses."""
 
     turns: list = attrs.field(factory=list)
+    losses: list = attrs.field(factory=list)
 
     def turned(self, event, now, lag_seconds):
         """Keep one."""
         self.turns.append((event, now, lag_seconds))
+
+    def dropped(self, event):
+        """Keep one that was lost."""
+        self.losses.append(event)
 
 
 class Run:
@@ -189,7 +194,7 @@ async def test_a_flood_of_messages_loses_messages_and_nothing_else():
     once = [ControlleeExited("killed"), Persisted(Record(5)), StopRequested()]
     for event in once:
         run.driver.post(event)
-    assert run.driver.dropped_count == 500
+    assert run.watch.losses == flood[MAXIMUM_WAITING:]
     assert run.watch.turns == []
     run.script.answers = {StopRequested: [Finished()]}
     with trio.fail_after(30):
