@@ -107,7 +107,7 @@ class Daemon:
         for warning in loaded.settings.warnings:
             self._telling.log("configuration_warning", text=str(warning))
         if loaded.is_loopback_only:
-            self._telling.log("no_authentication", members=" ".join(m.entry for m in loaded.settings.members))
+            self._telling.log("loopback_only", members=" ".join(m.entry for m in loaded.settings.members))
 
     async def _serve(self, durable: Durable) -> None:
         """Put the parts together and let them run."""

@@ -20,6 +20,7 @@ from daemoncore.security import (
     loopback_policy,
     read_security,
 )
+from had.membership import Examination, read_members
 from had.settings import HOST_NETWORK, Settings, settings_from
 
 
@@ -57,12 +58,21 @@ def load(options: Options, environment: Mapping[str, str]) -> Loaded:
         is_terminal=options.is_terminal,
         environment=environment,
     )
-    is_loopback_only = not has_security_policy(configuration.text)
-    return Loaded(settings, _security(configuration), is_loopback_only)
+    security = security_of(configuration, is_tool=False)
+    return Loaded(settings, security, is_loopback_only(configuration))
 
 
-def _security(configuration: Configuration) -> Security:
-    return security_of(configuration, is_tool=False)
+def is_loopback_only(configuration: Configuration) -> bool:
+    """Whether nothing is said about security and nothing needs to be: the whole pool is on this machine.
+
+    A pool across machines with host lists of the time before HTCondor 8 (HOSTALLOW_) gets HTCondor's defaults and
+    those lists, no more (hard case 5).
+    """
+    if has_security_policy(configuration.text):
+        return False
+    examination = Examination(configuration, HOST_NETWORK, is_member_required=False)
+    everyone = [m for knob in ("HAD_LIST", "HAD_WITNESS_LIST") for m in read_members(knob, examination)]
+    return all(member.numeric.is_loopback for member in everyone)
 
 
 def security_of(configuration: Configuration, *, is_tool: bool) -> Security:
@@ -71,8 +81,8 @@ def security_of(configuration: Configuration, *, is_tool: bool) -> Security:
     Raises:
         ConfigurationError: every setting that cannot be.
     """
-    has_policy = has_security_policy(configuration.text)
-    get = configuration.text if has_policy else loopback_policy(configuration.text)
+    is_open = is_loopback_only(configuration)
+    get = loopback_policy(configuration.text) if is_open else configuration.text
     try:
         return read_security(get, is_tool=is_tool, addresses_of=_addresses)
     except SecurityError as error:

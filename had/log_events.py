@@ -25,7 +25,7 @@ EVENTS: Final[dict[str, tuple[Level, str]]] = {
     "configuration_refused": (ERROR, "The new configuration has problems; the old one stays in force."),
     "restart_needed": (WARNING, "These settings changed, but only a restart of the daemon takes them up."),
     "event_dropped": (ERROR, "The loop is so far behind that an event was lost, as the network might lose it."),
-    "no_authentication": (
+    "loopback_only": (WARNING, "No security is configured: only root, condor and this account, here, are let in (FS)."),
         WARNING,
         "No security is configured: everybody on this machine may talk to the daemon.",
     ),
