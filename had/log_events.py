@@ -25,9 +25,9 @@ EVENTS: Final[dict[str, tuple[Level, str]]] = {
     "configuration_refused": (ERROR, "The new configuration has problems; the old one stays in force."),
     "restart_needed": (WARNING, "These settings changed, but only a restart of the daemon takes them up."),
     "event_dropped": (ERROR, "The loop is so far behind that an event was lost, as the network might lose it."),
-    "loopback_only": (WARNING, "No security is configured: only root, condor and this account, here, are let in (FS)."),
+    "loopback_only": (
         WARNING,
-        "No security is configured: everybody on this machine may talk to the daemon.",
+        "No security is configured: only root, condor and this account, on this machine, are let in (FS).",
     ),
     "record_damaged": (WARNING, "One slot of the durable record was torn; the older one is used."),
     "had_crashed": (ERROR, "A programmer's error ends the daemon; the exception follows."),
