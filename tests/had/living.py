@@ -14,8 +14,8 @@ import trio
 
 MARK = "HAD_TEST_MARK"
 
-#: Prints its text when it gets SIGTERM and goes on.
-STUBBORN = "import signal, time\nsignal.signal(signal.SIGTERM, lambda *_: print('TERM', time.clock_gettime(7), flush=True))\nprint('ready', flush=True)\nwhile True: time.sleep(60)\n"
+#: Prints when it gets SIGTERM and goes on; not by `print`, which refuses to be interrupted by itself.
+STUBBORN = "import os, signal, time\nsignal.signal(signal.SIGTERM, lambda *_: os.write(1, f'TERM {time.clock_gettime(7)}\\n'.encode()))\nprint('ready', flush=True)\nwhile True: time.sleep(60)\n"
 
 #: Leaves behind, besides itself, a child in its group and a daemon: double fork and a session of its own.
 FAMILY = "(sleep 600 &) ; sleep 600 & setsid sh -c '(setsid sleep 600 &) ; sleep 600; :' & echo ready; wait"
