@@ -166,9 +166,9 @@ class Election:
         """Take one event and return what to do about it, in order."""
         if self._is_finished:
             return []
-        self._now = max(now, self._now)
+        slept_seconds, self._now = now - self._now, max(now, self._now)
         self._effects = []
-        self._notice_lapse()
+        self._notice_sleep(slept_seconds)
         self._dispatch(event)
         self._advance()
         if not self._is_finished:
@@ -375,10 +375,15 @@ class Election:
 
     # --- what time and knowledge allow ------------------------------------------------------------------------
 
-    def _notice_lapse(self) -> None:
-        """A leader that was frozen past its lease must take it that others lead now."""
+    def _notice_sleep(self, seconds: float) -> None:
+        """A node that stood still, frozen or starved, knows nothing any more: it listens for T before it starts.
+
+        A leader that slept past its lease must even take it that others lead now.
+        """
+        timeout = self.settings.timeout_seconds
+        if seconds > timeout / 2:
+            self._not_before = max(self._not_before, self._now + timeout)
         if self.state is State.LEADER and self._now >= self._vouched_until and self.handing_over is None:
-            self._not_before = self._now + self.settings.timeout_seconds
             self._hand_over(Reason.lease_lapsed, None, 0.0)
 
     def _advance(self) -> None:
@@ -493,7 +498,7 @@ class Election:
             return False
         self._make_claim()
         is_over = any(r.claim.state is not State.LEADER for r in offers)
-        if is_over and not self.leaders and self.ledger.has_claim:
+        if is_over and not self.leaders and self.ledger.has_claim and self._now >= self._not_before:
             self._become_leader(Reason.handed_over)
         return True
 
