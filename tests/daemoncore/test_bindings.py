@@ -192,13 +192,14 @@ async def test_the_bindings_learn_of_a_restart(tmp_path):
     """A server that was restarted says that it knows no such session; the next call negotiates anew."""
     rig = Rig(tmp_path, "IDTOKENS")
     restarted = rig.new_port()
+    ports = [rig.port, restarted]
     async with trio.open_nursery() as nursery:
         [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
         address = f"<127.0.0.1:{listener.socket.getsockname()[1]}>"
 
         async def serve(stream):
-            # The second connection meets the restarted server.
-            port = restarted if rig.port.received else rig.port
+            # The second connection meets the restarted server, also if the first one's command is still being read.
+            port = ports.pop(0) if len(ports) > 1 else restarted
             await port.server._serve_socket(stream)
 
         nursery.start_soon(trio.serve_listeners, serve, [listener])
