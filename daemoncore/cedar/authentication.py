@@ -258,7 +258,9 @@ def _folder_as_client(channel: Channel, folders: FolderProof, server: Endpoint) 
     name = path.rpartition("/")[2]
     is_bound = name.startswith("FS_" if extension else f"FS_{server.host}_{server.port}_")
     # And it must be a name of this kind: whoever we dialled does not get to make just any folder as us.
-    is_made = path.startswith("/") and is_bound and folders.make_folder(path + extension)
+    is_made = (
+        path.startswith("/") and "/.." not in path and is_bound and folders.make_folder(path + extension)
+    )
     writer = channel.writer().put_int(0 if is_made else -1)
     if extension:
         writer.put_string(extension)
