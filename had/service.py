@@ -108,8 +108,9 @@ class Service:
         following = request.messages()
         while True:
             with trio.move_on_after(SILENT_TIMEOUTS * self._reins.timeout_seconds()):
-                command, reader = await anext(following, (Command.DC_NOP, None))
-                if reader is None:
+                try:
+                    command, reader = await anext(following)
+                except StopAsyncIteration:
                     return
                 if command != Command.HAD_HEARTBEAT:
                     raise ProtocolError(f"only HAD_HEARTBEAT follows on a stream (got {command_name(command)})")
