@@ -33,6 +33,7 @@ SANS_IO = [
             "peers",
             "pool",
             "ranking",
+            "requests",
             "speech",
             "transitions",
         )
@@ -94,7 +95,7 @@ def functions(path):
 def test_there_is_something_to_look_at():
     """The lists above find the product, its machine and its wire, so that no rule holds for want of files."""
     assert {path.name for path in PRODUCT} >= {"election.py", "driver.py", "classad.py"}
-    assert all(path.exists() for path in SANS_IO)
+    assert [path.name for path in SANS_IO if not path.exists()] == []
     assert len(SANS_IO) > 20
     assert len(TESTS) > 20
 
