@@ -34,7 +34,7 @@ import math
 
 import attrs
 
-from had import pool
+from had import pool, requests
 from had.events import (
     Answer,
     ControlleeExited,
@@ -50,7 +50,6 @@ from had.events import (
     Kind,
     Linked,
     Member,
-    Message,
     Note,
     PauseRequested,
     Persisted,
@@ -70,9 +69,9 @@ from had.events import (
 )
 from had.fitness import Fitness
 from had.ledger import DISK_RETRY_SECONDS, MAXIMUM_EPOCH, Ledger, owner
-from had.peers import Peer, Report, live_leaders
+from had.peers import Peer, Report, forget_strangers, live_leaders, relisted
 from had.ranking import Standing, outranks, standing
-from had.speech import compose, pause_end, spoken
+from had.speech import Voice, compose, condor_kind, pause_end, spoken
 from had.transitions import LEGAL, Reason, Run, State
 
 GUARD_SECONDS = 0.25
@@ -80,6 +79,9 @@ GUARD_SECONDS = 0.25
 
 MAXIMUM_EPOCH_JUMP = 2**20 * 128
 """A heard epoch further ahead than this is a broken peer's, not the pool's (hard case 2)."""
+
+_RESTING = frozenset({State.PRE, State.PASSIVE, State.WITNESS})
+"""States in which nothing has to be stopped before the daemon may end."""
 
 
 class Election:
@@ -126,10 +128,7 @@ class Election:
         self._vouched_until = math.inf
         self._is_restarting = False
         self._is_finished = False
-        self._next_beat = now
-        self._next_condor_beat = now
-        self._is_dirty = False
-        self._replies: set[Member] = set()
+        self.voice = Voice(now, now)
         self._now = now
         self._effects: list[Effect] = []
 
@@ -177,23 +176,19 @@ class Election:
 
     # --- events -----------------------------------------------------------------------------------------------
 
-    def _dispatch(self, event: Event) -> None:  # noqa: C901, PLR0912 -- a table, one line an event
+    def _dispatch(self, event: Event) -> None:  # noqa: C901 -- a table, one line an event
         match event:
             case Heard():
                 self._heard(event)
-            case Linked(peer, is_ours):
-                self._linked(peer, is_ours)
-            case Refused(peer):
-                self._refused(peer)
-            case Denied(peer):
-                self._denied(peer)
+            case Linked() | Refused() | Denied():
+                self._reached(event)
             case Persisted(record):
                 self.ledger.persisted(record)
-                self._is_dirty |= record.directive.version != (0, 0) and record == self.ledger.wanted
+                self.voice.has_news |= record.directive.version != (0, 0) and record == self.ledger.wanted
             case PersistFailed(_, error):
                 self._persist_failed(error)
-            case ControlleeStarted():
-                self._controllee_started()
+            case ControlleeStarted() if self.run is Run.STARTING:
+                self._set_run(Run.RUNNING)
             case ControlleeExited(reason):
                 self._controllee_exited(reason)
             case Reconfigured(settings, is_hard):
@@ -218,12 +213,15 @@ class Election:
         if message.epoch - self.ledger.wanted.epoch > MAXIMUM_EPOCH_JUMP or message.epoch > MAXIMUM_EPOCH:
             self._note("message_rejected", peer=message.sender, reason="epoch_jump", epoch=message.epoch)
             message = attrs.evolve(message, epoch=0)
-        peer = self.peers.get(message.sender) or self._meet_stranger(message.sender)
+        if message.sender not in self.peers:
+            self._note("list_mismatch", peer=message.sender)
+            self.peers[message.sender] = Peer(message.sender, is_stranger=True)
+        peer = self.peers[message.sender]
         if not peer.is_alive(self._now):
             self._note("peer_up", peer=message.sender, ours=message.is_ours)
         asks = message.candidacy and (peer.message is None or peer.message.candidacy != message.candidacy)
         if asks or (event.kind is Kind.SEND_ID and self.state is State.LEADER):
-            self._replies.add(message.sender)
+            self.voice.replies.add(message.sender)
         peer.take(message, self._now, pool.validity_seconds(message, self.settings))
         peer.is_ours = message.is_ours
         if message.directive.version > self.ledger.wanted.directive.version:
@@ -231,50 +229,22 @@ class Election:
         if message.epoch > self.ledger.wanted.epoch:
             self.ledger.keep(attrs.evolve(self.ledger.wanted, epoch=message.epoch))
 
-    def _meet_stranger(self, member: Member) -> Peer:
-        """Keep in mind a leader that our list does not have, until it leads no more."""
-        self._note("list_mismatch", peer=member)
-        self.peers[member] = Peer(member, is_stranger=True)
-        return self.peers[member]
-
-    def _forget_strangers(self) -> None:
-        for member, peer in list(self.peers.items()):
-            is_leading = peer.message is not None and peer.message.state is State.LEADER
-            if peer.is_stranger and not (is_leading and peer.is_alive(self._now)):
-                del self.peers[member]
-
-    def _linked(self, member: Member, is_ours: bool) -> None:
-        if member not in self.peers:
-            return
-        self.peers[member].is_ours = is_ours
-        self.peers[member].linked_at = self._now
-        self._replies.add(member)
-
-    def _refused(self, member: Member) -> None:
-        peer = self.peers.get(member)
+    def _reached(self, event: Linked | Refused | Denied) -> None:
+        """Our own connection to a member told us something of it."""
+        peer = self.peers.get(event.peer)
         if peer is None:
             return
-        if peer.is_alive(self._now):
-            self._note("peer_gone", peer=member)
-        peer.refused_at = self._now
-
-    def _denied(self, member: Member) -> None:
-        peer = self.peers.get(member)
-        if peer is None:
-            return
-        if not peer.is_denied(self._now, self.settings.timeout_seconds):
-            self._note("peer_denied", peer=member)
-        peer.denied_at = self._now
+        news = peer.reached(event, self._now, self.settings.timeout_seconds)
+        if news is not None:
+            self._note(news, peer=event.peer)
+        if isinstance(event, Linked):
+            self.voice.replies.add(event.peer)
 
     def _persist_failed(self, error: str) -> None:
         self._note("record_not_written", error=error)
         self.ledger.refused(self._now)
         if self.state is State.ELECTION:
             self._become_passive(Reason.cannot_persist)
-
-    def _controllee_started(self) -> None:
-        if self.run is Run.STARTING:
-            self._set_run(Run.RUNNING)
 
     def _controllee_exited(self, reason: str) -> None:
         if self.run is Run.STOPPED:
@@ -291,20 +261,14 @@ class Election:
         self._note("controllee_died", reason=reason, ran_seconds=round(ran_for, 3), deaths=deaths)
         if should_abstain and not self.is_paused:
             seconds = self.fitness.abstain(self._now, self.settings)
-            self._is_dirty = True
+            self.voice.has_news = True
             self._note("abstaining", seconds=round(seconds, 3), abstentions=self.fitness.abstentions)
 
     def _reconfigured(self, settings: ElectionSettings, *, is_hard: bool) -> None:
         assert settings.me == self.settings.me, "a node's own address does not change while it runs"
         self.settings = settings
-        removed = [p for m, p in self.peers.items() if m not in settings.others]
-        self.peers = {m: self.peers.get(m) or Peer(m) for m in settings.others}
-        for peer in self.peers.values():
-            peer.is_stranger = False
-        for peer in removed:
-            peer.is_stranger = True
-            self.peers[peer.member] = peer
-        self._is_dirty = True
+        self.peers = relisted(self.peers, settings.others)
+        self.voice.has_news = True
         if self.state is State.ELECTION:
             self._become_passive(Reason.config)
         if not is_hard:
@@ -323,34 +287,17 @@ class Election:
             self._become_passive(Reason.shutdown)
 
     def _switchover(self, event: SwitchoverRequested) -> None:
-        objection = self._switchover_objection(event)
-        target = event.to or self._best_successor()
-        if objection is None and target is None:
-            objection = "no other member can lead now"
+        able = pool.successors(self.peers, self._now, self.hold)
+        objection = requests.objection(self, event, able)
         if objection is not None:
             self._emit(Answer(event.request, is_accepted=False, text=objection))
             return
-        assert target is not None
-        hold = self.hold
-        if self.settings.is_primary:
-            hold = Hold(self.settings.me, event.by, event.reason, event.since)
-        elif hold is not None and hold.member == target:
-            hold = None
+        target = event.to or able[0]
+        hold = requests.hold_after(self.hold, self.settings, event, target)
         if hold != self.hold:
             self._direct(attrs.evolve(self.directive, hold=hold))
         self._answer(event.request, f"handing over to {target}")
         self._hand_over(Reason.switchover, target)
-
-    def _switchover_objection(self, event: SwitchoverRequested) -> str | None:
-        if self.state is not State.LEADER:
-            return f"this node does not lead; the leader is {self.leader or 'unknown'}"
-        if self.handing_over is not None:
-            return f"this node is already handing over to {self.successor or 'nobody'}"
-        if self.is_paused:
-            return "automatic failover is paused; resume it first"
-        if event.to is not None and event.to not in pool.successors(self.peers, self._now, self.hold):
-            return f"{event.to} cannot take over: it leads already, is not heard, abstains, or is not ours"
-        return None
 
     def _answer(self, request: int, text: str) -> None:
         self._emit(Answer(request, is_accepted=True, text=text))
@@ -389,21 +336,24 @@ class Election:
     def _advance(self) -> None:
         if self.fitness.is_abstention_over(self._now):
             self._note("abstention_over", abstentions=self.fitness.abstentions)
-            self._is_dirty = True
+            self.voice.has_news = True
         self.ledger.retry(self._now)
         self._look_for_leaders()
-        self._forget_strangers()
+        forget_strangers(self.peers, self._now)
         rules = {
             State.PRE: self._in_pre,
             State.PASSIVE: self._in_passive,
             State.ELECTION: self._in_election,
             State.LEADER: self._in_leader,
-            State.WITNESS: self._in_witness,
+            State.WITNESS: self._follow,
         }
         before = None
         while before is not self.state and not self._is_finished:
             before = self.state
-            rules[before]()
+            if self.is_stopping and before in _RESTING:
+                self._finish()
+            else:
+                rules[before]()
 
     def _look_for_leaders(self) -> None:
         """Compare the leaders that exist now with those that existed at the last look."""
@@ -414,7 +364,7 @@ class Election:
         for member, report in before.items():
             if member not in self.leaders:
                 self._leader_vanished(report)
-        best = self._best_leader()
+        best = self.best_leader
         if best is not None:
             self._last_leader = best.member
         for peer in self.peers.values():
@@ -441,13 +391,13 @@ class Election:
             self.awaits = report.member
             self.awaits_until = self._now + self.settings.restart_window_seconds
 
-    def _best_leader(self) -> Report | None:
+    @property
+    def best_leader(self) -> Report | None:
+        """The leader that counts, if there are several; None if there is none."""
         return pool.best_leader(self.leaders.values(), self._now)
 
     def _in_pre(self) -> None:
-        if self.is_stopping:
-            self._finish()
-        elif self.leaders:
+        if self.leaders:
             self._become_passive(Reason.leader_heard)
         elif self.peers and all(p.is_alive(self._now) and p.is_ours for p in self.peers.values()):
             self._become_passive(Reason.members_heard)
@@ -459,27 +409,18 @@ class Election:
         wait = self.settings.condor_interval_seconds if has_condor else self.settings.timeout_seconds
         return self.started_at + wait
 
-    def _in_witness(self) -> None:
-        if self.is_stopping:
-            self._finish()
-        else:
-            self._follow()
-
     def _follow(self) -> None:
         """Take the best live leader for ours, once its epoch is on disk."""
-        best = self._best_leader()
+        best = self.best_leader
         if best is not None and not best.is_denied and best.claim.epoch > self.record.epoch:
             best = None
         leader = best.member if best is not None else None
         if leader != self.leader:
             self.leader = leader
-            self._is_dirty = True
+            self.voice.has_news = True
             self._note("following", leader=leader, epoch=self.record.epoch)
 
     def _in_passive(self) -> None:
-        if self.is_stopping:
-            self._finish()
-            return
         self._follow()
         if self._take_over():
             return
@@ -494,7 +435,7 @@ class Election:
         known = self.ledger.others_epoch
         found = pool.offers(self.peers, self._now, self.settings.me)
         offers = [r for r in found if r.claim.offer_epoch >= known]
-        if not offers or not self._is_able():
+        if not offers or not self.is_able:
             return False
         self._make_claim()
         is_over = any(r.claim.state is not State.LEADER for r in offers)
@@ -502,17 +443,19 @@ class Election:
             self._become_leader(Reason.handed_over)
         return True
 
-    def _is_able(self) -> bool:
+    @property
+    def is_able(self) -> bool:
+        """Whether this node could lead, if it were to."""
         return not (self.ledger.is_broken or self.is_stopping) and self.settings.my_id >= 0
 
-    def _make_claim(self) -> None:
-        if not self.ledger.make_claim(self.settings.my_id):
+    def _make_claim(self, above: int = 0) -> None:
+        if not self.ledger.make_claim(self.settings.my_id, above):
             self._note("epochs_exhausted", epoch=self.ledger.wanted.epoch)
 
     def _may_elect(self) -> bool:
         """Whether anything but a leader keeps this node from being a candidate."""
         s = self.settings
-        if not self._is_able() or self._now < self._awaits_successor_until:
+        if not self.is_able or self._now < self._awaits_successor_until:
             return False
         if pool.is_successor_due(self.peers, self._now, s, self.epoch):
             return False
@@ -554,20 +497,12 @@ class Election:
                     self._become_leader(self._won)
 
     def _has_won(self) -> Reason | None:
-        voters = [p for p in self.peers.values() if p.is_ours and p.is_alive(self._now)]
-        is_alone = self._leaderless is Reason.leader_gone and not self._is_anybody_alive()
-        if is_alone or (voters and all(self._has_answered(p) for p in voters)):
+        is_proved_gone = self._leaderless is Reason.leader_gone
+        if pool.is_answered(self.peers, self._now, self.settings.me, self.candidacy, is_proved_gone):
             return Reason.won_by_answers
         if self._now >= self.candidacy_since + self.settings.timeout_seconds / 4:
             return Reason.won_by_waiting
         return None
-
-    def _is_anybody_alive(self) -> bool:
-        return any(p.is_alive(self._now) for p in self.peers.values())
-
-    def _has_answered(self, peer: Peer) -> bool:
-        sighting = peer.sees(self.settings.me)
-        return sighting is not None and sighting.candidacy == self.candidacy
 
     def _in_leader(self) -> None:
         if self.handing_over is None:
@@ -599,12 +534,12 @@ class Election:
                 self._note("leader_conflict", peer=rival.member, epoch=rival.claim.epoch)
         above = max((r.claim.epoch for r in rivals), default=0)
         is_behind = max(self.ledger.wanted.epoch, above + 1) > self.leadership_epoch
-        if is_behind and not self.ledger.is_broken and not self.ledger.make_claim(self.settings.my_id, above):
-            self._note("epochs_exhausted", epoch=self.ledger.wanted.epoch)
+        if is_behind and not self.ledger.is_broken:
+            self._make_claim(above)
         if self.ledger.has_claim and self.ledger.claim > self.leadership_epoch:
             self.leadership_epoch = self.ledger.claim
             self._emit(PublishEpoch(self.leadership_epoch))
-            self._is_dirty = True
+            self.voice.has_news = True
 
     def _answer_claimants(self) -> None:
         """Hand over to whom it is due: the returning primary, or a member whose controllee works."""
@@ -637,12 +572,13 @@ class Election:
         assert reason in LEGAL[self.state, target], f"{self.state} to {target} for {reason} is not legal"
         self._emit(Transition(self.state, target, reason, self.ledger.wanted.epoch))
         self.state = target
-        self._is_dirty = True
+        self.voice.has_news = True
 
     def _become_passive(self, reason: Reason) -> None:
         if self.state is State.LEADER:
             self.handed_over_at = self._now
-            self._set_awaited_successor()
+            wait_seconds = pool.successor_wait_seconds(self.peers, self.successor, self.settings)
+            self._awaits_successor_until = self._now + wait_seconds
             self.leadership_epoch, self.fitness.restart_at = 0, math.inf
             self._leaderless = Reason.leader_resigned
         self._become(State.PASSIVE, reason)
@@ -650,14 +586,6 @@ class Election:
         self.leader = None
         self.candidacy, self.ledger.claim, self._won = 0, 0, None
         self._vouched_until = math.inf
-
-    def _set_awaited_successor(self) -> None:
-        if self.successor is None:
-            return
-        is_condor = self.successor in self.peers and self.peers[self.successor].is_ours is False
-        s = self.settings
-        wait = 1.5 * s.condor_interval_seconds if is_condor else s.timeout_seconds / 2
-        self._awaits_successor_until = self._now + wait
 
     def _become_candidate(self, reason: Reason) -> None:
         self._become(State.ELECTION, reason)
@@ -687,7 +615,7 @@ class Election:
             self.handing_over, self.successor = reason, successor
             self.offer_epoch = self.leadership_epoch
         self._is_restarting = False
-        self._is_dirty = True
+        self.voice.has_news = True
         if self.run is not Run.STOPPED:
             self._stop_controllee(seconds)
 
@@ -701,7 +629,7 @@ class Election:
         self._emit(StopControllee(seconds))
 
     def _set_run(self, run: Run) -> None:
-        self._is_dirty |= Run.RUNNING in {self.run, run}
+        self.voice.has_news |= Run.RUNNING in {self.run, run}
         self.run, self.run_since = run, self._now
 
     def _finish(self) -> None:
@@ -713,61 +641,19 @@ class Election:
 
     def _speak(self) -> None:
         """Send what is due: to all of ours each T/4 or on news, to real peers at HTCondor's pace."""
-        is_due = self._is_dirty or self._now >= self._next_beat
-        if is_due:
-            self._next_beat = self._now + self.settings.heartbeat_seconds
-        if is_due and self.state is State.LEADER:
+        if self.state is State.LEADER and self.voice.is_beat_due(self._now):
             self._vouch()
-        kind = self._condor_kind()
-        is_condor_due = kind is not None and (self._is_dirty or self._now >= self._next_condor_beat)
-        if is_condor_due:
-            self._next_condor_beat = self._now + self.settings.condor_interval_seconds / 2
-        message: Message | None = None
-        for member, peer in self.peers.items():
-            chosen = None
-            if peer.is_ours and (is_due or member in self._replies):
-                chosen = Kind.HEARTBEAT
-            elif peer.is_ours is False and kind is not None and (is_condor_due or member in self._replies):
-                chosen = kind
-            if chosen is not None:
-                message = message or self._compose()
+        kind = condor_kind(self)
+        addressees = self.voice.addressees(self.peers, kind, self.settings, self._now)
+        if addressees:
+            self.sequence += 1
+            message = compose(self, self._now)
+            for member, chosen in addressees:
                 self._emit(Send(member, message, chosen))
-        self._is_dirty = False
-        self._replies.clear()
 
     def _vouch(self) -> None:
         self._vouched_until = self._now + self.settings.lease_seconds
         self._emit(RenewLease(self._vouched_until))
-
-    def _condor_kind(self) -> Kind | None:
-        """What a real condor_had is told: only candidates and leaders speak, and a primary that waits for it."""
-        if self.state is State.LEADER or self._is_announcing():
-            return Kind.ALIVE
-        return Kind.SEND_ID if self.state is State.ELECTION else None
-
-    def _is_announcing(self) -> bool:
-        best = self._best_leader()
-        peer = self.peers.get(best.member) if best is not None else None
-        return self.is_asking and peer is not None and peer.is_ours is False
-
-    @property
-    def is_asking(self) -> bool:
-        """Whether this node asks for leadership as the returning primary (P6)."""
-        best = self._best_leader()
-        return (
-            self.state is State.PASSIVE
-            and self.settings.is_primary
-            and best is not None
-            and not best.is_denied
-            and self.abstains_seconds is None
-            and self._is_able()
-            and not self.is_paused
-            and (self.hold is None or self.hold.member != self.settings.me)
-        )
-
-    def _compose(self) -> Message:
-        self.sequence += 1
-        return compose(self, self._now)
 
     def _emit(self, effect: Effect) -> None:
         self._effects.append(effect)
@@ -780,12 +666,12 @@ class Election:
     def _deadlines(self) -> list[float]:
         t = self.settings.timeout_seconds
         found = [
-            self._next_beat,
+            self.voice.next_beat,
             *(p.expires_at for p in self.peers.values()),
             *(r.expires_at for r in self.leaders.values()),
         ]
-        if self._condor_kind() is not None:
-            found.append(self._next_condor_beat)
+        if condor_kind(self) is not None:
+            found.append(self.voice.next_condor_beat)
         if self.state is State.PRE:
             found.append(self._pre_ends_at())
         if self.state in {State.PASSIVE, State.ELECTION}:

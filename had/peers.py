@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
 
-from had.events import Member, Message, Sighting
+from had.events import Denied, Linked, Member, Message, Refused, Sighting
 from had.ranking import Standing, standing_of
 from had.transitions import State
 
@@ -52,6 +52,21 @@ class Peer:
             if s.state is State.LEADER or s.wants or s.successor is not None or s.candidacy
         )
 
+    def reached(self, event: Linked | Refused | Denied, now: float, timeout_seconds: float) -> str | None:
+        """Take what our own connection told us of it; return the name of the news, if it is news."""
+        news = None
+        match event:
+            case Linked(_, is_ours):
+                self.is_ours = is_ours
+                self.linked_at = now
+            case Refused():
+                news = "peer_gone" if self.is_alive(now) else None
+                self.refused_at = now
+            case Denied():
+                news = None if self.is_denied(now, timeout_seconds) else "peer_denied"
+                self.denied_at = now
+        return news
+
     def is_alive(self, now: float) -> bool:
         """Whether its last message is still good and nothing since then proved it gone."""
         return now < self.expires_at and self.refused_at < self.heard_at
@@ -88,6 +103,22 @@ class Peer:
         if self.message is None:
             return None
         return next((s for s in self.message.sightings if s.member == member), None)
+
+
+def relisted(peers: Mapping[Member, Peer], members: Iterable[Member]) -> dict[Member, Peer]:
+    """Return the peers under a new list: known ones are kept, and those that it lacks become strangers."""
+    kept = {m: peers.get(m) or Peer(m) for m in members}
+    for member, peer in peers.items():
+        peer.is_stranger = member not in kept
+    return kept | {m: p for m, p in peers.items() if p.is_stranger}
+
+
+def forget_strangers(peers: dict[Member, Peer], now: float) -> None:
+    """Keep in mind a leader that our list does not have only until it leads no more (hard case 9)."""
+    for member, peer in list(peers.items()):
+        is_leading = peer.message is not None and peer.message.state is State.LEADER
+        if peer.is_stranger and not (is_leading and peer.is_alive(now)):
+            del peers[member]
 
 
 @attrs.frozen

@@ -106,6 +106,15 @@ def successors(peers: Peers, now: float, hold: Hold | None) -> list[Member]:
     return [member for _, _, member in sorted(found, reverse=True)]
 
 
+def successor_wait_seconds(peers: Peers, successor: Member | None, settings: ElectionSettings) -> float:
+    """How long a leader that stepped down leaves the field to its successor before it elects again itself."""
+    if successor is None:
+        return 0.0
+    if successor in peers and peers[successor].is_ours is False:
+        return 1.5 * settings.condor_interval_seconds
+    return settings.timeout_seconds / 2
+
+
 def claimant(peers: Peers, now: float, settings: ElectionSettings, hold: Hold | None) -> Member | None:
     """Return the primary that asks for leadership, itself or through another member; None if there is none."""
     for report in reports(peers, now, notable_only=True):
@@ -128,6 +137,18 @@ def _is_condor_primary(peers: Peers, report: Report, settings: ElectionSettings)
         and settings.use_primary
         and settings.members[0] == report.member
     )
+
+
+def is_answered(peers: Peers, now: float, me: Member, candidacy: int, is_leader_proved_gone: bool) -> bool:
+    """Whether all of ours that are alive have answered a candidacy by repeating its number.
+
+    Nobody's silence is an answer, unless nobody at all is alive and the last leader's daemon is known to be gone.
+    """
+    voters = [p for p in peers.values() if p.is_ours and p.is_alive(now)]
+    if not voters:
+        return is_leader_proved_gone and not any(p.is_alive(now) for p in peers.values())
+    seen = (p.sees(me) for p in voters)
+    return all(s is not None and s.candidacy == candidacy for s in seen)
 
 
 def offers(peers: Peers, now: float, me: Member) -> list[Report]:

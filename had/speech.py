@@ -1,4 +1,4 @@
-"""How a node puts into a message what it knows at first hand.
+"""What a node says, when, and to whom: its messages hold what it knows at first hand.
 
 Ages and remaining times are relative to the moment of speaking, since members share no clock.
 """
@@ -6,16 +6,84 @@ Ages and remaining times are relative to the moment of speaking, since members s
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import attrs
 
-from had.events import Directive, Message, Sighting
+from had.events import Directive, ElectionSettings, Kind, Member, Message, Sighting
 from had.peers import Peer
 from had.transitions import Run, State
 
 if TYPE_CHECKING:
     from had.election import Election
+
+
+@attrs.define
+class Voice:
+    """When a node speaks next, and to whom; times are on the machine's clock."""
+
+    next_beat: float
+    next_condor_beat: float
+    #: Something changed that others should know before the next heartbeat.
+    has_news: bool = False
+    #: Members that wait for a word of their own.
+    replies: set[Member] = attrs.field(factory=set)
+
+    def is_beat_due(self, now: float) -> bool:
+        """Whether all of ours are to be told now."""
+        return self.has_news or now >= self.next_beat
+
+    def addressees(
+        self, peers: Mapping[Member, Peer], condor_kind: Kind | None, settings: ElectionSettings, now: float
+    ) -> list[tuple[Member, Kind]]:
+        """Return who is told something now, and by which command, and begin the next wait.
+
+        All of ours hear a heartbeat each T/4 or on news; a real condor_had hears HTCondor's commands at HTCondor's
+        pace of two rounds in an interval. A member that waits for a reply gets one in any case.
+        """
+        is_due = self.is_beat_due(now)
+        if is_due:
+            self.next_beat = now + settings.heartbeat_seconds
+        is_condor_due = self.has_news or now >= self.next_condor_beat
+        if condor_kind is not None and is_condor_due:
+            self.next_condor_beat = now + settings.condor_interval_seconds / 2
+        found = []
+        for member, peer in peers.items():
+            is_awaited = member in self.replies
+            if peer.is_ours and (is_due or is_awaited):
+                found.append((member, Kind.HEARTBEAT))
+            elif peer.is_ours is False and condor_kind is not None and (is_condor_due or is_awaited):
+                found.append((member, condor_kind))
+        self.has_news = False
+        self.replies.clear()
+        return found
+
+
+def is_asking(node: Election) -> bool:
+    """Whether this node asks for leadership as the returning primary (P6)."""
+    best = node.best_leader
+    return (
+        node.state is State.PASSIVE
+        and node.settings.is_primary
+        and best is not None
+        and not best.is_denied
+        and node.abstains_seconds is None
+        and node.is_able
+        and not node.is_paused
+        and (node.hold is None or node.hold.member != node.settings.me)
+    )
+
+
+def condor_kind(node: Election) -> Kind | None:
+    """What a real condor_had is told: only candidates and leaders speak, and a primary that waits for it."""
+    if node.state is State.LEADER:
+        return Kind.ALIVE
+    if node.state is State.ELECTION:
+        return Kind.SEND_ID
+    best = node.best_leader
+    peer = node.peers.get(best.member) if best is not None else None
+    return Kind.ALIVE if peer is not None and peer.is_ours is False and is_asking(node) else None
 
 
 def compose(node: Election, now: float) -> Message:
@@ -41,7 +109,7 @@ def compose(node: Election, now: float) -> Message:
         is_active=node.run is Run.RUNNING,
         sightings=tuple(sighting_of(p, now) for p in node.peers.values() if p.is_alive(now)),
         candidacy=node.candidacy,
-        wants=node.is_asking,
+        wants=is_asking(node),
         is_yielding=node.handing_over is not None,
         successor=node.successor if names_successor else None,
         offer_epoch=node.offer_epoch if names_successor and node.successor else 0,
