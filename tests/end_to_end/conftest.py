@@ -1,0 +1,46 @@
+"""Pools for the tests of this folder; each is ended with its test, whatever became of it."""
+
+import pytest
+
+from tests.end_to_end.networks import Namespaces
+from tests.end_to_end.pool import Pool
+
+
+@pytest.fixture
+def make_pool(tmp_path):
+    """Make pools, `make_pool(3, timeout_seconds=1)`; the configuration files are written, nothing runs yet."""
+    pools = []
+
+    def make(count=3, **options):
+        pool = Pool(tmp_path / f"pool{len(pools)}", count, **options)
+        pools.append(pool)
+        return pool
+
+    yield make
+    for pool in pools:
+        pool.close()
+
+
+@pytest.fixture
+def settled(make_pool):
+    """Make a pool that runs and has its leader: `pool, leader = settled(3, timeout_seconds=1)`."""
+
+    def make(count=3, **options):
+        pool = make_pool(count, **options)
+        pool.start()
+        return pool, pool.wait_settled()
+
+    return make
+
+
+@pytest.fixture
+def apart(make_pool):
+    """Make a pool whose hosts are network namespaces, which can be cut; skips where that is not allowed."""
+    # Hosts apart need a word on security; who may speak is decided by address here, and by keys in test_security.py.
+    knobs = {"ALLOW_DAEMON": "*/10.77.0.*", "ALLOW_ADMINISTRATOR": "*/10.77.0.*", "SEC_DEFAULT_AUTHENTICATION": "OPTIONAL"}
+
+    def make(count=3, **options):
+        options["knobs"] = knobs | options.get("knobs", {})
+        return make_pool(count, network=Namespaces, **options)
+
+    return make

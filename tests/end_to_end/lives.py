@@ -1,0 +1,66 @@
+"""When each controllee lived, from what `witness_controllee.py` wrote, and what follows: overlaps and gaps.
+
+All times are CLOCK_BOOTTIME. A life that was killed ends with its last beat, at most one beat (5 ms) before its true end,
+and later than that on a machine that kept it from running.
+"""
+
+from pathlib import Path
+
+import attrs
+
+
+@attrs.frozen
+class Life:
+    """One controllee, from its first instruction to its last known moment."""
+
+    node: int
+    pid: int
+    epoch: int
+    began: float
+    ended: float
+    #: It was told to stop and said so.
+    has_stopped: bool
+
+    @property
+    def is_running(self):
+        """Whether the process exists now, and is no zombie."""
+        return not self.has_stopped and is_alive(self.pid)
+
+
+def is_alive(pid):
+    """Whether a process exists and is not a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def read_lives(path, node):
+    """Return the lives in one node's file, oldest first; a last line that is still being written is left out."""
+    lives = {}
+    text = path.read_text() if path.exists() else ""
+    for line in text.splitlines(keepends=True):
+        if not line.endswith("\n"):
+            continue
+        word, pid, epoch, at = line.split()
+        pid, epoch, at = int(pid), int(epoch), float(at)
+        if word == "start":
+            lives[pid] = Life(node, pid, epoch, at, at, has_stopped=False)
+        else:
+            lives[pid] = attrs.evolve(lives[pid], ended=at, has_stopped=word == "stop")
+    return list(lives.values())
+
+
+def overlap_seconds(lives):
+    """Return the longest time for which two controllees lived at once, on whatever node; 0.0 if there never were two."""
+    ordered = sorted(lives, key=lambda life: life.began)
+    longest, latest_end = 0.0, float("-inf")
+    for life in ordered:
+        longest = max(longest, min(latest_end, life.ended) - life.began)
+        latest_end = max(latest_end, life.ended)
+    return longest
+
+
+def gap_seconds(before, after):
+    """Return the time from the end of one life to the beginning of another."""
+    return after.began - before.ended
