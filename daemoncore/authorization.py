@@ -13,7 +13,8 @@ In this order, the first that applies decides (HTCondor src/condor_io/condor_ipv
 6. Everybody else is denied.
 
 An entry is `user/host`, `user@domain`, or a host: a name, a name with a `*`, an address, an address with a `*` at its
-end, or a network such as `10.0.0.0/8`. Host names are matched by the addresses that they had when the lists were read.
+end, or a network such as `10.0.0.0/8`. Host names are matched by the addresses that they had when the lists were read,
+patterns of names by the names that the visitor's address is known to have.
 The lists of a level are those of ALLOW_<LEVEL>_<SUBSYSTEM>, else ALLOW_<LEVEL>, else ALLOW_DEFAULT; with
 LEGACY_ALLOW_SEMANTICS (`use SECURITY : HOST_BASED`), DAEMON falls back to WRITE first.
 
@@ -191,6 +192,12 @@ class Authorizer:
         read = _Reader(get, subsystem, is_legacy, is_equivalent, addresses_of)
         lists = {level: read.lists(level) for level in Level}
         return cls(lists, tuple(sorted(read.legacy_settings)), tuple(read.ignored_entries))
+
+    @property
+    def has_name_patterns(self) -> bool:
+        """Whether some list names hosts by a pattern, so that visitors' names matter."""
+        entries = (entry for lists in self._lists.values() for entry in (*(lists.allow or ()), *lists.deny))
+        return any("*" in entry.host and re.search("[g-z]", entry.host.lower()) for entry in entries)
 
     def refusal(self, level: Level, visitor: Visitor) -> str | None:
         """Return why a visitor may not do what is of this level, or None when it may."""

@@ -30,6 +30,7 @@ from daemoncore.cedar.policy import SecurityPolicy
 from daemoncore.cedar.server_conversation import ServerConversation
 from daemoncore.cedar.sessions import SessionCache, SessionNumbers
 from daemoncore.client import operating_system_dice
+from daemoncore.host_names import NamesOf
 from daemoncore.security import Security
 from daemoncore.server_connection import (
     Handler,
@@ -67,6 +68,7 @@ class CommandServer:
         limits: ServerLimits | None = None,
         sessions: SessionCache | None = None,
         host: str | None = None,
+        names_of: NamesOf | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         """Make a server without commands of its own, but with HTCondor's that do nothing.
@@ -77,12 +79,14 @@ class CommandServer:
             limits: how much peers may take.
             sessions: where sessions are kept.
             host: our name in the ids of sessions; with the process and the time it makes them unique.
+            names_of: finds the names of a peer's address, for lists with patterns of host names; none are known without.
             now: the clock that sessions live by, in seconds since 1970.
         """
         self.sessions = SessionCache() if sessions is None else sessions
         self.security = security
         self.limits = limits or ServerLimits()
         self.observer = observer
+        self._names_of = names_of
         self._now = now
         name = (host or socket.gethostname()).partition(".")[0]
         self._numbers = SessionNumbers(name, security.ourselves.process, now())
@@ -150,7 +154,8 @@ class CommandServer:
                 return
             self._open[address] += 1
             try:
-                await self._connection(stream, address, endpoint).run()
+                names = await self._names(address)
+                await self._connection(stream, address, names, endpoint).run()
             finally:
                 self._open[address] -= 1
                 self._open += Counter()  # forgets addresses without connections
@@ -185,9 +190,16 @@ class CommandServer:
         levels = implied_levels(level)
         return sorted(command for command, entry in self._commands.items() if entry.level in levels)
 
-    def _connection(self, stream: trio.abc.Stream, address: str, endpoint: Endpoint) -> ServerConnection:
+    async def _names(self, address: str) -> tuple[str, ...]:
+        if self._names_of is None or not self.security.authorizer.has_name_patterns:
+            return ()
+        return await self._names_of(address)
+
+    def _connection(
+        self, stream: trio.abc.Stream, address: str, names: tuple[str, ...], endpoint: Endpoint
+    ) -> ServerConnection:
         conversation = ServerConversation(
-            _Gate(self, address),
+            _Gate(self, address, names),
             self.security.ourselves,
             self.security.credentials,
             self.sessions,
@@ -213,6 +225,7 @@ class _Gate:
 
     server: CommandServer
     address: str
+    names: tuple[str, ...]
 
     def knows(self, command: int) -> bool:
         return self.server.registration(command) is not None
@@ -233,7 +246,11 @@ class _Gate:
 
     def refusal(self, command: int, identity: Identity) -> str | None:
         visitor = Visitor(
-            identity.user, self.address, limits=identity.limits, is_family=identity.method == "FAMILY"
+            identity.user,
+            self.address,
+            self.names,
+            limits=identity.limits,
+            is_family=identity.method == "FAMILY",
         )
         return self.server.security.authorizer.refusal(Level(self.level_of(command)), visitor)
 

@@ -26,7 +26,15 @@ from daemoncore.cedar.classad import ClassAd
 from daemoncore.cedar.commands import Command
 from daemoncore.cedar.conversation import Channel, Talk, read_ad, read_int
 from daemoncore.cedar.errors import ProtocolError
-from daemoncore.cedar.handshake import NONCE_BYTES, Ourselves, Outcome, Peer, compact, has_marker
+from daemoncore.cedar.handshake import (
+    NONCE_BYTES,
+    SHARED_PORT_SELF,
+    Ourselves,
+    Outcome,
+    Peer,
+    compact,
+    has_marker,
+)
 from daemoncore.cedar.keys import EphemeralKey, RandomBytes
 from daemoncore.cedar.packets import AFTER_AUTHENTICATION
 from daemoncore.cedar.policy import AES, Agreement, SecurityPolicy, Wish, objection, split_list
@@ -35,8 +43,6 @@ from daemoncore.cedar.stream import Stream
 
 #: How long a shared port server may take to pass us on; a stock client says the same.
 _SHARED_PORT_DEADLINE_SECONDS: Final = 20
-#: Behind this name a shared port server means itself, and keeps the handshake's digests.
-SHARED_PORT_SELF: Final = "self"
 #: More commands than HTCondor has in all; longer lists are nonsense.
 _MAXIMUM_VALID_COMMANDS: Final = 1000
 

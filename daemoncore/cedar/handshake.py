@@ -18,6 +18,8 @@ from daemoncore.cedar.version import OUR_VERSION
 #: Our marker's name, and the protocol number that we speak.
 MARKER: Final = "HadProtocol"
 OUR_PROTOCOL: Final = 1
+#: Behind this name a shared port server means itself, and keeps the handshake's digests.
+SHARED_PORT_SELF: Final = "self"
 #: Random bytes that make a resumed handshake unlike any other (daemon_command.cpp).
 NONCE_BYTES: Final = 33
 

@@ -31,7 +31,7 @@ from daemoncore.cedar.commands import Command, command_name
 from daemoncore.cedar.conversation import Channel, Talk
 from daemoncore.cedar.errors import WireError
 from daemoncore.cedar.gatekeeper import Gatekeeper, shortfall, wants_key
-from daemoncore.cedar.handshake import NONCE_BYTES, Ourselves, Peer, Refusal, has_marker
+from daemoncore.cedar.handshake import NONCE_BYTES, SHARED_PORT_SELF, Ourselves, Peer, Refusal, has_marker
 from daemoncore.cedar.keys import EphemeralKey, RandomBytes
 from daemoncore.cedar.packets import AFTER_AUTHENTICATION
 from daemoncore.cedar.policy import (
@@ -168,7 +168,8 @@ class ServerConversation:
         reader.get_int()
         reader.get_int()
         reader.end()
-        self.stream.reset_digests()
+        if sock != SHARED_PORT_SELF:
+            self.stream.reset_digests()
         here = self._endpoints[0]
         self._endpoints += (Endpoint(here.host, here.port, sock),)
 

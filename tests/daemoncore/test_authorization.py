@@ -116,6 +116,23 @@ def test_a_host_pattern_matches_the_names_that_are_known():
     assert not is_allowed("READ", settings=settings)
 
 
+PATTERNS = [
+    ("*.example.org", True),
+    ("a@b/h*", True),
+    ("*", False),
+    ("10.0.*", False),
+    ("fd00:*", False),
+    ("h", False),
+]
+
+
+@pytest.mark.parametrize(("entry", "expected"), PATTERNS)
+def test_only_patterns_of_names_need_the_visitors_names(entry, expected):
+    """Addresses, their patterns and plain names are matched without asking a name server."""
+    assert authorizer(DENY_READ=entry).has_name_patterns is expected
+    assert authorizer(ALLOW_READ=entry).has_name_patterns is expected
+
+
 def test_a_deny_entry_wins_over_an_allow_entry_and_over_implication():
     """Whoever is on the deny list of a level is out, even with a level that implies it."""
     settings = {"ALLOW_DAEMON": CONDOR, "ALLOW_READ": "*", "DENY_READ": CONDOR}

@@ -434,3 +434,25 @@ async def test_a_client_that_meets_nonsense_says_so(tmp_path, autojump_clock):
     await theirs.send_all(b"SSH-2.0-OpenSSH_9.2\r\n")
     with pytest.raises(ProtocolFailure):
         await client.introduce(ours, SERVER, command_ports.request(client, UPDATE))
+
+
+@pytest.mark.parametrize(("name", "is_allowed"), [("cm2.example.org", True), ("cm2.evil.com", False)])
+async def test_a_pattern_of_host_names_is_matched_by_the_peers_names(
+    tmp_path, autojump_clock, name, is_allowed
+):
+    """Where a list has a pattern of names, the peer's address is looked up."""
+    values = command_ports.settings(tmp_path, ALLOW_DAEMON="condor@password/*.example.org")
+
+    async def names_of(address):
+        assert address == "127.0.0.1"
+        return (name,)
+
+    port, client = command_ports.port(values, names_of=names_of), command_ports.client(values)
+    async with trio.open_nursery() as nursery:
+        if is_allowed:
+            async with await port.call(nursery, client, UPDATE) as connection:
+                await connection.send(connection.writer().put_ad(AD))
+        else:
+            with pytest.raises(Denied):
+                await port.call(nursery, client, UPDATE)
+    assert len(port.received) == is_allowed
