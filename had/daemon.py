@@ -27,7 +27,8 @@ from daemoncore.security import Security
 from daemoncore.server import CommandServer
 from had.controllee import GuardedControllee
 from had.driver import Driver
-from had.events import Event, Member, Reconfigured, StopRequested
+from had.election_settings import Member
+from had.events import Event, Reconfigured, StopRequested
 from had.hands import Hands
 from had.links import Link, Links, encoder
 from had.loading import Loaded, Options, load

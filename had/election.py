@@ -35,6 +35,7 @@ import math
 import attrs
 
 from had import pool, requests
+from had.election_settings import ElectionSettings, Member
 from had.events import (
     Answer,
     ControlleeExited,
@@ -42,14 +43,12 @@ from had.events import (
     Denied,
     Directive,
     Effect,
-    ElectionSettings,
     Event,
     Finished,
     Heard,
     Hold,
     Kind,
     Linked,
-    Member,
     Note,
     PauseRequested,
     Persisted,

@@ -11,7 +11,7 @@ import math
 
 import attrs
 
-from had.events import ElectionSettings
+from had.election_settings import ElectionSettings
 from had.ranking import backoff_seconds
 
 QUICK_DEATHS = 2

@@ -18,6 +18,7 @@ from daemoncore.durable_writer import DurableWriter
 from daemoncore.state_folder import publish_epoch
 from had import record_file
 from had.controllee import Controllee
+from had.election_settings import Member
 from had.events import (
     Answer,
     ControlleeExited,
@@ -25,7 +26,6 @@ from had.events import (
     Event,
     Finished,
     Kind,
-    Member,
     Message,
     Note,
     Persist,

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import attrs
 
-from had.events import EPOCH_STRIDE, Effect, Member, Persist, Record
+from had.election_settings import EPOCH_STRIDE, Member
+from had.events import Effect, Persist, Record
 
 MAXIMUM_EPOCH = 2**31 - 1
 """Epochs are replication's gids, which HTCondor keeps in a signed 32-bit integer."""

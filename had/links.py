@@ -42,7 +42,8 @@ from daemoncore.client import (
     Denied as CallDenied,
 )
 from had import messages
-from had.events import Denied, Event, Kind, Linked, Member, Message, Refused
+from had.election_settings import Member
+from had.events import Denied, Event, Kind, Linked, Message, Refused
 
 MINIMUM_DIAL_SECONDS: Final = 0.1
 """A dial is given at least this long: a new session takes about 20 ms, more on a loaded machine."""

@@ -29,7 +29,7 @@ EVENTS: Final[dict[str, tuple[Level, str]]] = {
         WARNING,
         "No security is configured: only root, condor and this account, on this machine, are let in (FS).",
     ),
-    "record_damaged": (WARNING, "One slot of the durable record was torn; the older one is used."),
+    "record_damaged": (ERROR, "The durable record cannot be read; this node starts as with an empty HAD_DIR."),
     "had_crashed": (ERROR, "A programmer's error ends the daemon; the exception follows."),
     # The election.
     "state_changed": (ALWAYS, "This node's state; the reason is a sentence, its slug the metric's label."),

@@ -18,7 +18,8 @@ from typing import Final, TypeVar
 from daemoncore.address import Address
 from daemoncore.cedar.classad import ClassAd, ValueLike
 from daemoncore.cedar.errors import ProtocolError, WireError
-from had.events import Directive, Hold, Kind, Member, Message, Pause, Sighting
+from had.election_settings import Member
+from had.events import Directive, Hold, Kind, Message, Pause, Sighting
 from had.transitions import State
 
 PROTOCOL: Final = 1

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
 
-from had.events import Denied, Linked, Member, Message, Refused, Sighting
+from had.election_settings import Member
+from had.events import Denied, Linked, Message, Refused, Sighting
 from had.ranking import Standing, standing_of
 from had.transitions import State
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from had.events import ElectionSettings, Hold, Member, Message
+from had.election_settings import ElectionSettings, Member
+from had.events import Hold, Message
 from had.ledger import owner
 from had.peers import Peer, Report, reports
 from had.transitions import State

@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from had.events import Member, Message, Sighting
+from had.election_settings import Member
+from had.events import Message, Sighting
 
 
 class Standing(NamedTuple):

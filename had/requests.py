@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from had.events import ElectionSettings, Hold, Member, SwitchoverRequested
+from had.election_settings import ElectionSettings, Member
+from had.events import Hold, SwitchoverRequested
 from had.transitions import State
 
 if TYPE_CHECKING:

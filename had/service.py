@@ -20,14 +20,15 @@ from daemoncore.cedar.classad import ClassAd
 from daemoncore.cedar.commands import Command, command_name
 from daemoncore.cedar.errors import ProtocolError
 from daemoncore.cedar.scalars import MessageReader
-from daemoncore.server import CommandServer, Request
+from daemoncore.server import CommandServer
+from daemoncore.server_connection import Request
 from had import messages
+from had.election_settings import Member
 from had.events import (
     Answer,
     Event,
     Heard,
     Kind,
-    Member,
     Message,
     Pause,
     PauseRequested,
@@ -113,7 +114,9 @@ class Service:
                 except StopAsyncIteration:
                     return
                 if command != Command.HAD_HEARTBEAT:
-                    raise ProtocolError(f"only HAD_HEARTBEAT follows on a stream (got {command_name(command)})")
+                    raise ProtocolError(
+                        f"only HAD_HEARTBEAT follows on a stream (got {command_name(command)})"
+                    )
                 self._take(request, reader, Kind.HEARTBEAT)
                 continue
             return

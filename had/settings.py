@@ -17,7 +17,7 @@ from daemoncore import local_addresses
 from daemoncore.config import Configuration, ConfigurationError, Problem, knobs, load
 from daemoncore.log import LogSettings
 from had.control_settings import Control, ControlKind, read_control
-from had.events import ElectionSettings
+from had.election_settings import ElectionSettings
 from had.membership import (
     Examination,
     Member,

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from had.events import Directive, ElectionSettings, Kind, Member, Message, Sighting
+from had.election_settings import ElectionSettings, Member
+from had.events import Directive, Kind, Message, Sighting
 from had.peers import Peer
 from had.transitions import Run, State
 

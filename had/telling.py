@@ -17,7 +17,8 @@ from daemoncore.cedar.commands import Command, command_name
 from daemoncore.cedar.handshake import Peer
 from daemoncore.log import log_event
 from had.election import Election
-from had.events import ControlleeExited, ControlleeStarted, Event, Heard, Member, Note, Transition
+from had.election_settings import Member
+from had.events import ControlleeExited, ControlleeStarted, Event, Heard, Note, Transition
 from had.log_events import EVENTS
 from had.metrics import HadMetrics
 from had.on_change import OnChange

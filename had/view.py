@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from had.election import Election
-from had.events import Member
+from had.election_settings import Member
 from had.peers import Peer
 from had.status import Change, Controllee, Hold, Paused, Status
 from had.status import Peer as PeerStatus

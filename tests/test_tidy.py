@@ -26,6 +26,7 @@ SANS_IO = [
         ROOT / "had" / f"{name}.py"
         for name in (
             "election",
+            "election_settings",
             "events",
             "fitness",
             "ledger",

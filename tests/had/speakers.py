@@ -2,7 +2,8 @@
 
 import attrs
 
-from had.events import ElectionSettings, Message, Sighting
+from had.election_settings import ElectionSettings
+from had.events import Message, Sighting
 from had.peers import Peer
 from had.transitions import State
 
