@@ -9,7 +9,7 @@ heard; CHILD_ON and CHILD_OFF_FAST that nobody acknowledges; a negotiator that o
 
 from __future__ import annotations
 
-from had import events
+from had import election_settings, events
 from had.transitions import State
 from tests.simulation.invariants import Watch
 from tests.simulation.network import PROCESS_DOWN, PROCESS_FROZEN, PROCESS_UP, Network
@@ -27,7 +27,7 @@ class CondorNode:
         world: World,
         network: Network,
         watch: Watch,
-        settings: events.ElectionSettings,
+        settings: election_settings.ElectionSettings,
         stop_seconds: tuple[float, float],
     ):
         self.world, self.network, self.watch, self.settings = world, network, watch, settings

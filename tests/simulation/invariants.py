@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from had import events
+from had import election_settings, events
 from had.transitions import LEGAL, Reason, State
 from tests.simulation.controllee import GUARD_SECONDS, Phase
 from tests.simulation.world import Violation, World
@@ -202,7 +202,7 @@ class Watch:
             self.object(node, f"5: illegal change {change} from {view.state.value}")
         view.state = change.target
         if view.was_paused:
-            was_mine = node.disk.record.epoch % events.EPOCH_STRIDE == node.settings.my_id
+            was_mine = node.disk.record.epoch % election_settings.EPOCH_STRIDE == node.settings.my_id
             if change.target is State.ELECTION and not was_mine and not self.lists_differ:
                 self.object(node, f"7: {change.reason.slug} under a pause")
         if change.target is State.LEADER:

@@ -13,7 +13,7 @@ from collections import deque
 import attrs
 
 import had.election
-from had import events
+from had import election_settings, events
 from had.transitions import State
 from tests.simulation.controllee import Guard
 from tests.simulation.invariants import Watch
@@ -43,7 +43,7 @@ class Node:
     is_ours = True
 
     def __init__(
-        self, world: World, network: Network, watch: Watch, settings: events.ElectionSettings, clock: Clock
+        self, world: World, network: Network, watch: Watch, settings: election_settings.ElectionSettings, clock: Clock
     ):
         self.world, self.network, self.watch = world, network, watch
         self.name = settings.me
@@ -164,7 +164,7 @@ class Node:
         self.world.tell(self.label, "asked to stop")
         self.receive(events.StopRequested(is_fast=is_fast))
 
-    def reconfigure(self, settings: events.ElectionSettings, *, is_hard: bool = False) -> None:
+    def reconfigure(self, settings: election_settings.ElectionSettings, *, is_hard: bool = False) -> None:
         """SIGHUP with new settings."""
         self.settings = settings
         if self.is_up:

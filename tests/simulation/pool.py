@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from had import events
+from had import election_settings
 from had.transitions import State
 from tests.simulation.condor import CondorNode
 from tests.simulation.controllee import Habits
@@ -49,10 +49,10 @@ class Pool:
         """T."""
         return self.options.timeout_seconds
 
-    def settings_of(self, member: str) -> events.ElectionSettings:
+    def settings_of(self, member: str) -> election_settings.ElectionSettings:
         """Return a member's configuration, as the seed has it."""
         o = self.options
-        return events.ElectionSettings(
+        return election_settings.ElectionSettings(
             member,
             o.members,
             timeout_seconds=o.timeout_seconds,
