@@ -165,6 +165,14 @@ CONTROLLEE: tuple[Knob, ...] = (
         is_ours=True,
     ),
     Knob(
+        "<CONTROLLEE>_LOG",
+        Kind.PATH,
+        None,
+        "File to which the output and errors of that program are appended; without it they go to the daemon's standard"
+        " error.",
+        is_ours=True,
+    ),
+    Knob(
         "<CONTROLLEE>_DISASTER",
         Kind.COMMAND,
         None,
