@@ -17,6 +17,7 @@ from had.ctl import (
     leader_command,
     status_command,
 )
+from had.ctl.demo import command as demo_command
 from had.version import VERSION
 
 #: What declares the verbs, in the order of the help.
@@ -27,6 +28,7 @@ COMMANDS: tuple[Callable[["argparse._SubParsersAction[argparse.ArgumentParser]"]
     explain_command.add_arguments,
     change_commands.add_arguments,
     config_commands.add_arguments,
+    demo_command.add_arguments,
 )
 
 
