@@ -26,8 +26,8 @@ import attrs
 import trio
 
 from daemoncore.address import Address
-from daemoncore.cedar.classad import ClassAd
 from daemoncore.cedar.commands import Command
+from daemoncore.cedar.scalars import MessageWriter
 from daemoncore.client import (
     CallFailed,
     Client,
@@ -64,6 +64,9 @@ _REASONS: Final = {
 # struct tcp_info of linux/tcp.h: tcpi_rtt, microseconds, follows 8 bytes and 15 words.
 _TCP_INFO_BYTES: Final = 104
 _RTT_OFFSET: Final = 68
+
+Encoder = Callable[[Message, bool], bytes]
+"""Makes the bytes of a message's ad; the flag says whether they are for an encrypted connection."""
 
 
 class Watcher(Protocol):
@@ -102,8 +105,9 @@ class Link:
         client: connects.
         post: takes events for the machine.
         timeout_seconds: gives T; it can change at any time.
-        encode: makes the ad of a message.
+        encode: makes the bytes of a message's ad.
         watcher: counts.
+        is_heard: whether the member's own connection to us is open.
     """
 
     def __init__(
@@ -112,9 +116,11 @@ class Link:
         client: Callable[[], Client],
         post: Callable[[Event], None],
         timeout_seconds: Callable[[], float],
-        encode: Callable[[Message], ClassAd],
+        encode: Encoder,
         watcher: Watcher,
+        is_heard: Callable[[Member], bool],
     ) -> None:
+        self._is_heard = is_heard
         self._member = member
         self._client = client
         self._post = post
@@ -244,7 +250,7 @@ class Link:
             if not is_first:
                 writer.put_int(Command.HAD_HEARTBEAT)
             is_first = False
-            await connection.send(writer.put_ad(self._encode(letter.message)))
+            await connection.send(writer.put_bytes(self._encode(letter.message, writer.is_encrypted)))
             self._delivered(letter)
             seconds = round_trip_seconds(connection)
             if seconds is not None:
@@ -264,14 +270,18 @@ class Link:
 
     async def _post_letter(self, connection: Connection, letter: _Letter) -> None:
         """One message to a real condor_had; the connection is closed behind it."""
-        await connection.send(connection.writer().put_ad(self._encode(letter.message)))
+        writer = connection.writer()
+        await connection.send(writer.put_bytes(self._encode(letter.message, writer.is_encrypted)))
         self._delivered(letter)
 
     def _failed(self, failure: CallFailed) -> None:
         self._watcher.send_failed(self._member, _REASONS[type(failure)], failure.reason)
         if isinstance(failure, ConnectionRefused):
             self._kind = _Kind.UNKNOWN
-            self._post(Refused(self._member))
+            # A killed daemon's connections all end at once, and its last words are read first. While its own
+            # connection is open, a refusal is a firewall's; the end of that connection has us dial again.
+            if not self._is_heard(self._member):
+                self._post(Refused(self._member))
         elif isinstance(failure, CallDenied):
             self._kind = _Kind.UNKNOWN
             self._post(Denied(self._member))
@@ -347,14 +357,19 @@ class Links:
                 await link.until_sent()
 
 
-def encoder(wall_clock: Callable[[], float]) -> Callable[[Message], ClassAd]:
-    """Make a function that encodes each message once, though it goes to many members."""
-    last: tuple[Message, ClassAd] | None = None
+def encoder(wall_clock: Callable[[], float]) -> Encoder:
+    """Make a function that encodes each message once for each kind of connection, though it goes to many members."""
+    last: Message | None = None
+    encoded: dict[bool, bytes] = {}
 
-    def encode(message: Message) -> ClassAd:
+    def encode(message: Message, is_encrypted: bool) -> bytes:
         nonlocal last
-        if last is None or last[0] is not message:
-            last = (message, messages.encode(message, wall_clock()))
-        return last[1]
+        if last is not message:
+            last = message
+            encoded.clear()
+        if is_encrypted not in encoded:
+            ad = messages.encode(message, wall_clock())
+            encoded[is_encrypted] = MessageWriter(encrypted=is_encrypted).put_ad(ad).body()
+        return encoded[is_encrypted]
 
     return encode

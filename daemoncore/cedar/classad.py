@@ -11,6 +11,7 @@ An ad does not change; `with_values` and `without` return another one.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Self, TypeAlias, TypeVar, overload
 
 from daemoncore.cedar.errors import LimitExceeded, ProtocolError
@@ -37,6 +38,11 @@ RESTRICTED_ATTRIBUTES = 100
 #: Lists and ads nested deeper than this stay expressions; no ad of HTCondor's nests more than three.
 MAXIMUM_DEPTH = 20
 
+# A member's heartbeats say mostly the same again: lines and values that were read before are looked up, which is most
+# of what an idle daemon saves. Only short ones are remembered, so that no peer can fill our memory.
+_REMEMBERED = 256
+_REMEMBERED_CHARACTERS = 100
+
 
 class ClassAd(Mapping[str, Value]):
     """An immutable mapping from attribute names, in the order and spelling given, to values.
@@ -62,7 +68,8 @@ class ClassAd(Mapping[str, Value]):
         self._lines = {}
         self._values = {}
         for name, value in pairs:
-            _check_name(name)
+            if not _PLAIN_NAME.fullmatch(name):
+                _check_name(name)
             self._put(name, unparse(value))
 
     @classmethod
@@ -81,12 +88,10 @@ class ClassAd(Mapping[str, Value]):
         ad._lines = {}
         ad._values = {}
         for line in lines:
-            name, equals, text = line.partition("=")
-            name = name.strip()
-            if not equals or not name or not text.strip():
-                raise ProtocolError(f"a line of a ClassAd is 'Name = value' (got {line[:80]!r})")
-            # Only the blank that belongs to the sign goes: the text itself may begin with one, as in ` -a`.
-            ad._put(name, text.removeprefix(" "))
+            is_short = len(line) <= _REMEMBERED_CHARACTERS
+            key, name, text = (_split_again if is_short else _split)(line)
+            known = ad._lines.get(key)
+            ad._lines[key] = (known[0] if known else name, text)
         if is_restricted:
             ad._check_restricted()
         return ad
@@ -118,7 +123,9 @@ class ClassAd(Mapping[str, Value]):
         key = name.lower()
         value = self._values.get(key)
         if value is None:
-            value = self._values[key] = parse(self._lines[key][1])
+            text = self._lines[key][1]
+            is_short = len(text) <= _REMEMBERED_CHARACTERS
+            value = self._values[key] = (_parse_again if is_short else parse)(text)
         return value
 
     def __contains__(self, name: object) -> bool:
@@ -201,6 +208,19 @@ class ClassAd(Mapping[str, Value]):
         return self
 
 
+def _split(line: str) -> tuple[str, str, str]:
+    """Return the lower-case name, the name and the text of a line."""
+    name, equals, text = line.partition("=")
+    name = name.strip()
+    if not equals or not name or not text.strip():
+        raise ProtocolError(f"a line of a ClassAd is 'Name = value' (got {line[:80]!r})")
+    # Only the blank that belongs to the sign goes: the text itself may begin with one, as in ` -a`.
+    return name.lower(), name, text.removeprefix(" ")
+
+
+_split_again = lru_cache(_REMEMBERED)(_split)
+
+
 def _check_name(name: str) -> None:
     if not name or name != name.strip() or any(character in name for character in "=\n\0"):
         raise ValueError(
@@ -260,6 +280,9 @@ def parse(text: str) -> Value:
     if text[:1] in ("{", "["):
         return _parse_nested(text)
     return Expression(text)
+
+
+_parse_again = lru_cache(_REMEMBERED)(parse)
 
 
 class _NoLiteralError(Exception):

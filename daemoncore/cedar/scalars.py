@@ -17,7 +17,7 @@ from daemoncore.cedar.classad import RESTRICTED_ATTRIBUTES, ClassAd
 from daemoncore.cedar.errors import LimitExceeded, ProtocolError
 
 _INTEGER = struct.Struct(">q")
-_MISSING = 0xAD
+_MISSING = b"\xad"
 # A real is cut into two integers; the fraction is scaled by this (HTCondor src/condor_io/stream.cpp, FRAC_CONST).
 _FRACTION_SCALE = 2147483647
 
@@ -51,9 +51,9 @@ class MessageWriter:
             ValueError: the text holds a NUL, or begins with the byte that marks a missing string.
         """
         if text is None:
-            return self._put_counted(bytes([_MISSING]))
+            return self._put_counted(_MISSING)
         encoded = text.encode("utf-8", "surrogateescape")
-        if b"\0" in encoded or encoded[:1] == bytes([_MISSING]):
+        if b"\0" in encoded or encoded[:1] == _MISSING:
             raise ValueError(
                 f"a string of a message has no NUL and does not begin with the byte 0xAD (got {text!r})"
             )
@@ -101,11 +101,12 @@ class MessageReader:
 
     def get_bytes(self, count: int) -> bytes:
         """Take exactly `count` bytes as they are."""
-        if not 0 <= count <= self.remaining:
-            raise ProtocolError(f"a message should go on for {count} bytes, {self.remaining} are left")
         start = self._position
-        self._position = start + count
-        return self._body[start : self._position]
+        end = start + count
+        if not start <= end <= len(self._body):
+            raise ProtocolError(f"a message should go on for {count} bytes, {self.remaining} are left")
+        self._position = end
+        return self._body[start:end]
 
     def get_int(self) -> int:
         """Take an integer."""
@@ -126,7 +127,7 @@ class MessageReader:
 
     def _get_terminated(self) -> bytes | None:
         start = self._position
-        if self._body[start : start + 1] == b"\xad":
+        if self._body[start : start + 1] == _MISSING:
             self._position = start + 1
             return None
         end = self._body.find(b"\0", start)
@@ -139,7 +140,7 @@ class MessageReader:
 
     def _get_counted(self) -> bytes | None:
         encoded = self.get_bytes(self.get_int())
-        if encoded[:1] == b"\xad":
+        if encoded[:1] == _MISSING:
             return None
         if encoded[-1:] != b"\0" or encoded.find(b"\0") != len(encoded) - 1:
             raise ProtocolError(f"a string of {len(encoded)} bytes does not end with its only NUL")
