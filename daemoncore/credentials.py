@@ -129,7 +129,10 @@ class Credentials:
         return self.settings.user_domain
 
     def signing_key(self, name: str) -> bytes | None:
-        """Return a signing key by its name, or None; names come from strangers and are looked at first."""
+        """Return a signing key by its name, or None; names come from strangers and are looked at first.
+
+        A name out of JSON may even hold half a surrogate pair, which no file's name can.
+        """
         if name == POOL_KEY_NAME:
             content = self._read(self.settings.pool_key_file)
             return pool_signing_key(content) if content else None
@@ -211,7 +214,7 @@ class Credentials:
                 trouble = _exposure(os.fstat(descriptor))
                 if trouble is None:
                     return file.read(_MAXIMUM_FILE_BYTES)
-        except FileNotFoundError:
+        except (FileNotFoundError, UnicodeEncodeError):
             return None
         except OSError as error:
             trouble = error.strerror or str(error)

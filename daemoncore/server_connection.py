@@ -11,6 +11,7 @@ import attrs
 import trio
 
 from daemoncore.authorization import Level
+from daemoncore.cedar.commands import Command
 from daemoncore.cedar.errors import WireError
 from daemoncore.cedar.handshake import Peer
 from daemoncore.cedar.scalars import MessageReader, MessageWriter
@@ -49,7 +50,7 @@ class ServerObserver(Protocol):
         """Count a connection that was ended, by `reason`; `is_repeated` says that a log line would say nothing new."""
 
     def handler_failed(self, command: int, address: str, error: Exception) -> None:
-        """Report a mistake of our own: a handler raised."""
+        """Report a mistake of our own: a handler raised, or (DC_AUTHENTICATE) the handshake itself."""
 
 
 @attrs.define(eq=False)
@@ -148,6 +149,9 @@ class ServerConnection:
         except* _GONE:
             # The peer is gone; what it wanted it has, or does not want any more.
             pass
+        except* Exception as errors:  # noqa: BLE001 -- whatever it is, it ends one connection
+            # A mistake of ours before any handler had a say. Strangers come this far, and must not end the daemon.
+            self._observer.handler_failed(Command.DC_AUTHENTICATE, self._address, errors.exceptions[0])
         finally:
             self.conversation.close()
 
