@@ -11,9 +11,11 @@ from collections.abc import Callable, Sequence
 
 from had.ctl import (
     change_commands,
+    check_command,
     config_commands,
     explain_command,
     history_commands,
+    keys_commands,
     leader_command,
     status_command,
 )
@@ -26,7 +28,9 @@ COMMANDS: tuple[Callable[["argparse._SubParsersAction[argparse.ArgumentParser]"]
     leader_command.add_arguments,
     history_commands.add_arguments,
     explain_command.add_arguments,
+    check_command.add_arguments,
     change_commands.add_arguments,
+    keys_commands.add_arguments,
     config_commands.add_arguments,
     demo_command.add_arguments,
 )

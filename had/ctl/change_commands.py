@@ -130,8 +130,6 @@ def plan_switchover(arguments: argparse.Namespace, pool: Pool, configured: Confi
     if leader is None or leader not in pool.statuses:
         raise PlanError(f"there is no leader to ask: {verdict.problems(pool)[0]}")
     target = _target(arguments.to, pool, leader)
-    stop_timeout = configured.configuration.get("HAD_CONTROLLEE_STOP_TIMEOUT")
-    assert isinstance(stop_timeout, int | float), "the table gives it a default"
 
     def has_come_true(now: Pool) -> bool:
         new = now.leader
@@ -147,9 +145,17 @@ def plan_switchover(arguments: argparse.Namespace, pool: Pool, configured: Confi
         values={"To": target or ""},
         recipients=(leader,),
         has_come_true=has_come_true,
-        within_seconds=stop_timeout + 2 * configured.connection_timeout_seconds + PATIENCE_SECONDS,
+        within_seconds=_stop_timeout(configured)
+        + 2 * configured.connection_timeout_seconds
+        + PATIENCE_SECONDS,
         done=lambda now: f"{now.leader} leads and its {name} runs",
     )
+
+
+def _stop_timeout(configured: Configured) -> float:
+    value = configured.configuration.get("HAD_CONTROLLEE_STOP_TIMEOUT")
+    assert isinstance(value, int | float), "the table gives it a default"
+    return float(value)
 
 
 def _target(name: str | None, pool: Pool, leader: str) -> str | None:
@@ -192,13 +198,21 @@ def plan_resume(_arguments: argparse.Namespace, pool: Pool, configured: Configur
         command=Command.HAD_RESUME,
         values={},
         recipients=_anybody(pool),
-        has_come_true=lambda now: (
-            bool(now.statuses)
-            and all(status.paused is None and status.hold is None for status in now.statuses.values())
-        ),
-        within_seconds=2 * configured.connection_timeout_seconds + PATIENCE_SECONDS,
-        done=lambda now: f"nothing is paused or held on {_count(now)}",
+        has_come_true=_is_free_and_led,
+        within_seconds=_stop_timeout(configured)
+        + 2 * configured.connection_timeout_seconds
+        + PATIENCE_SECONDS,
+        done=lambda now: f"nothing is paused or held on {_count(now)}, and {now.leader} leads",
     )
+
+
+def _is_free_and_led(pool: Pool) -> bool:
+    """Whether nothing is paused or held any more, and a primary that was held has what is its own."""
+    statuses = pool.statuses.values()
+    if any(status.paused is not None or status.hold is not None for status in statuses):
+        return False
+    primary = next((s for s in statuses if s.primary and s.abstains_seconds is None), None)
+    return any(verdict.is_led(s) and (primary is None or s is primary) for s in statuses)
 
 
 def _anybody(pool: Pool) -> tuple[str, ...]:

@@ -63,6 +63,7 @@ class Story:
         await self._play(self._kill_daemon)
         await self._play(self._second_return)
         await self._play(self._switch_over)
+        await self._play(self._resume)
         overlap = self._watch.overlap_seconds()
         self._add("P1-P7", "two negotiators at once, in all acts together", 0.0, overlap)
 
@@ -169,7 +170,7 @@ class Story:
         gap = new.began - await self._watch.ended(old)
         self._say(f"    Handed over again, {seconds(gap)} without a negotiator.")
         self._add("P6", "primary returns again", 0.5, gap)
-        await self._show(await self._settle())
+        await self._settle()
 
     async def _switch_over(self) -> None:
         (old,) = self._watch.running
@@ -183,6 +184,19 @@ class Story:
         self._say(f"    {self._entry(new)} has it, after {seconds(gap)} without a negotiator.")
         self._add("P3", "switchover, without a negotiator", 0.3, gap, f"{CONDOR_GRACEFUL_STOP} s")
         await self._watch.first_cycle(new)
+
+    async def _resume(self) -> None:
+        (old,) = self._watch.running
+        self._say(
+            "Meanwhile the primary is held from leading; the operator ends that, as `hadctl resume` does."
+        )
+        target = self._configured.target(self._entry(old))
+        await request(target, Command.HAD_RESUME, ClassAd({"By": "hadctl demo"}), self._caller)
+        new = await self._watch.started(old.began)
+        gap = new.began - await self._watch.ended(old)
+        self._say(f"    {self._entry(new)} leads again, after {seconds(gap)} without a negotiator.")
+        self._add("P6", "hold ended, without a negotiator", 0.5, gap)
+        await self._show(await self._settle())
 
     async def _bring_back(self) -> Life:
         """Start the manager that is missing; return the negotiator that runs meanwhile."""
