@@ -33,7 +33,8 @@ class Fitness:
         """Count a death, set the time of the next start, and return whether the node should abstain."""
         if ran_seconds >= settings.recover_seconds:
             self.quick_deaths = self.abstentions = 0
-        self.quick_deaths += 1
+        else:
+            self.quick_deaths += 1
         if self.quick_deaths < QUICK_DEATHS:
             self.restart_at = now
             return False

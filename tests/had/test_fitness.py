@@ -36,9 +36,9 @@ def test_the_waits_of_a_lone_node_grow():
     assert waits[-2:] == [3600, 3600]
 
 
-@pytest.mark.parametrize(("ran_seconds", "deaths"), [(299.9, 2), (300.0, 1), (9999.0, 1)])
+@pytest.mark.parametrize(("ran_seconds", "deaths"), [(299.9, 2), (300.0, 0), (9999.0, 0)])
 def test_a_long_life_forgives_the_deaths_before_it(ran_seconds, deaths):
-    """A controllee that ran for the recover time starts a new count, of abstentions too."""
+    """A death after the recover time is not quick, and ends the count of those before it, of abstentions too."""
     fitness = Fitness(quick_deaths=1, abstentions=3)
     assert fitness.died(ran_seconds, 0.0, SETTINGS) is (deaths == 2)
     assert fitness.quick_deaths == deaths

@@ -266,6 +266,10 @@ class Chaos:
 
     def _retime(self) -> None:
         timeout = self.options.timeout_seconds * self.world.dice.choice((0.5, 1, 2))
+        if "freeze" in self.options.kinds:
+            # A frozen leader's lease has the old T; who wakes or starts with a shorter one cannot know of it.
+            self.network.disturb(1)
+            self.network.disturb(-1)
         for node in self.pool.nodes:
             self.world.after(self.world.between(0, 0.5), self._change, node, {"timeout_seconds": timeout})
 

@@ -17,6 +17,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 import had.election
 from tests.scenarios.language import files, play, render
 from tests.simulation.__main__ import known_failures
@@ -30,9 +32,17 @@ MODULES = (
     "had.peers",
     "had.speech",
     "had.pool",
+    "had.requests",
     "had.election",
 )
 """The machine, in the order in which its modules import each other."""
+
+UNIT_TESTS = sorted(
+    path
+    for module in MODULES
+    if (path := Path(__file__).parents[1] / "had" / f"test_{module.partition('.')[2]}.py").exists()
+)
+"""The tests of these modules one by one."""
 
 SURVIVORS = Path(__file__).with_name("survivors.txt")
 KILLED, SURVIVED = 1, 0
@@ -68,11 +78,13 @@ def install(mutant: Mutant) -> None:
 
 def is_noticed(seconds: float) -> str | None:
     """Return what notices that the machine is not the real one; None if nothing does within the time."""
-    end = time.monotonic() + seconds
     for path in files():
         text = path.read_text()
         if render(play(text)) != text:
             return path.stem
+    if pytest.main(["-q", "-x", "-p", "no:cacheprovider", *map(str, UNIT_TESTS)]) != pytest.ExitCode.OK:
+        return "unit tests"
+    end = time.monotonic() + seconds
     for seed in [*known_failures(), *range(2_000_000, 2_010_000)]:
         if not run(seed).is_good:
             return f"seed {seed}"
@@ -86,7 +98,10 @@ def try_out(mutant: Mutant, seconds: float) -> str | None:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        signal.alarm(int(seconds) + 20)
+        signal.alarm(int(seconds) + 10)
+        silence = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(silence, 1)
+        os.dup2(silence, 2)
         noticed: str | None = "crash"
         try:
             install(mutant)
