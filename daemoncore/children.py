@@ -19,6 +19,7 @@ import trio
 from daemoncore.process import children, describe_status, signal_descendants
 
 _KILL_RETRY_SECONDS = 0.002
+_POLL_SECONDS = 0.02
 
 
 class Children:
@@ -53,11 +54,7 @@ class Children:
             Its exit code, or minus the number of the signal that killed it (as subprocess has it).
         """
         if process.poll() is None:
-            descriptor = os.pidfd_open(process.pid)
-            try:
-                await trio.lowlevel.wait_readable(descriptor)
-            finally:
-                os.close(descriptor)
+            await _until_dead(process)
         self._started.discard(process.pid)
         return process.wait()
 
@@ -110,6 +107,20 @@ class Children:
             signal_descendants(os.getpid(), signal.SIGKILL, self.present() - frozenset(orphans))
             if not sum(map(_reap, orphans)):
                 await trio.sleep(_KILL_RETRY_SECONDS)
+
+
+async def _until_dead(process: subprocess.Popen[bytes]) -> None:
+    """Wait on a pidfd; when there is no descriptor to be had, look again and again."""
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except OSError:
+        while process.poll() is None:  # noqa: ASYNC110 -- nothing announces the end
+            await trio.sleep(_POLL_SECONDS)
+        return
+    try:
+        await trio.lowlevel.wait_readable(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _reap(pid: int) -> bool:

@@ -277,7 +277,11 @@ class Client:
     async def _dial(self, address: Address) -> trio.SocketStream:
         assert address.is_numeric, f"names are looked up before they are dialled (got {address})"
         family = trio.socket.AF_INET6 if ":" in address.host else trio.socket.AF_INET
-        dialled = trio.socket.socket(family, trio.socket.SOCK_STREAM)
+        try:
+            dialled = trio.socket.socket(family, trio.socket.SOCK_STREAM)
+        except OSError as error:
+            # Out of descriptors or memory: this call fails, and nothing else does.
+            raise _failure(address, error) from error
         try:
             if self._source_address and (":" in self._source_address) == (":" in address.host):
                 await dialled.bind((self._source_address, 0))

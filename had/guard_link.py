@@ -122,7 +122,11 @@ class GuardLink:
 
         The kernel makes a process a zombie and moves its orphans in one step, so then none of them is the guard's.
         """
-        present = self._children.present()
+        try:
+            present = self._children.present()
+        except OSError:
+            # Out of descriptors: what was remembered at the tick before will do.
+            return
         if self._process.poll() is None:
             self._spare = present
 

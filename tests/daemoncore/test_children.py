@@ -9,6 +9,7 @@ import trio
 from daemoncore.children import Children
 from daemoncore.process import become_subreaper
 from daemoncore.process import children as list_children
+from tests.daemoncore import starving
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
 
@@ -86,3 +87,10 @@ async def test_a_stranger_is_spared(owned):
     assert stranger.poll() is None
     stranger.kill()
     assert stranger.wait() == -9
+
+
+async def test_a_command_is_waited_for_without_a_descriptor(owned):
+    """When no pidfd is to be had its end is noticed all the same."""
+    process = owned.start(("/bin/sleep", "0.05"), ENVIRONMENT)
+    with starving.no_descriptors(), trio.fail_after(5):
+        assert await owned.wait(process) == 0

@@ -9,7 +9,7 @@ from daemoncore.address import Address
 from daemoncore.cedar.classad import ClassAd
 from daemoncore.cedar.commands import Command
 from daemoncore.client import ConnectionRefused, Denied, Reset, Unreachable
-from tests.daemoncore import command_ports
+from tests.daemoncore import command_ports, starving
 from tests.daemoncore.command_ports import HEARTBEAT, UPDATE
 
 AD = ClassAd({"MyType": "HAD"})
@@ -135,3 +135,10 @@ async def test_a_shared_port_is_asked_by_name(values):
                     await connection.receive()
         nursery.cancel_scope.cancel()
     assert port.received == [(UPDATE, AD)] * 2
+
+
+async def test_a_call_without_a_descriptor_fails_as_a_call(values):
+    """When no socket is to be had the caller hears so as of any host that cannot be reached, and can try again."""
+    made = command_ports.client(values)
+    with starving.no_descriptors(), pytest.raises(Unreachable, match="Too many open files"):
+        await made.connect(Address("127.0.0.1", 9), command_ports.UPDATE)

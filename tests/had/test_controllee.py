@@ -15,6 +15,7 @@ from daemoncore.children import Children
 from daemoncore.process import children
 from had.controllee import Commands, GuardedControllee, Program, controllee_environment
 from had.events import ControlleeExited, ControlleeStarted
+from tests.daemoncore import starving
 from tests.had.living import FAMILY, STUBBORN, environment, living, new_mark, python, shell, until
 
 LONG_SECONDS = 60.0
@@ -435,6 +436,16 @@ async def test_a_frozen_guard_cannot_be_asked_to_stop(guarded):
         os.kill(case.controllee.guard_pid, signal.SIGSTOP)
         case.controllee.stop(LONG_SECONDS)
         assert (await case.end())[0] == "requested"
+
+
+async def test_a_daemon_without_descriptors_keeps_its_guard_and_its_controllee(guarded):
+    """Looking at the guard needs a descriptor; when there is none the daemon goes on with what it saw last."""
+    async with guarded(answer_seconds=0.6) as case:
+        pid = await case.start()
+        with starving.no_descriptors():
+            await trio.sleep(0.5)
+        assert case.is_quiet()
+        assert case.controllee.pid == pid
 
 
 async def test_an_idle_guard_is_replaced_silently(guarded):
