@@ -134,7 +134,8 @@ class Daemon:
             owner=durable.owner,
         )
         self._server = CommandServer(self._security(), self._telling)
-        Service(self._reins()).register(self._server)
+        self._service = Service(self._reins())
+        self._service.register(self._server)
         async with trio.open_nursery() as nursery:
             await self._start_controllee_guard(nursery)
             nursery.start_soon(self._hands.report_writes, self._driver.post)
@@ -241,7 +242,11 @@ class Daemon:
             lambda: self.settings.connection_timeout_seconds,
             self._encode,
             self._telling,
+            self._is_streaming,
         )
+
+    def _is_streaming(self, member: Member) -> bool:
+        return self._service.is_streaming(member)
 
     def _make_client(self) -> Client:
         return Client(

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import math
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -47,6 +46,12 @@ from had.events import Denied, Event, Kind, Linked, Message, Refused
 
 MINIMUM_DIAL_SECONDS: Final = 0.1
 """A dial is given at least this long: a new session takes about 20 ms, more on a loaded machine."""
+
+SHORT_SECONDS: Final = 0.2
+"""A connection that broke sooner than this was short-lived."""
+
+SHORT_LIVED_IN_A_ROW: Final = 3
+"""So many short-lived connections (the first look at a member is one) are each followed at once by the next."""
 
 _COMMANDS: Final = {
     Kind.HEARTBEAT: Command.HAD_HEARTBEAT,
@@ -133,6 +138,7 @@ class Link:
         self._hurry = trio.Event()
         self._sent = trio.Event()
         self._is_open = False
+        self._is_in_doubt = False
 
     def send(self, message: Message, kind: Kind) -> None:
         """Let this be the next message; an older one that still waits is dropped."""
@@ -146,15 +152,15 @@ class Link:
 
     async def run(self) -> None:
         """Keep the link until cancelled."""
-        last_redial = -math.inf
+        short_lived = 0
         while True:
-            is_over = not await self._once()
+            began = trio.current_time()
+            has_worked = await self._once()
+            is_short = has_worked and trio.current_time() < began + SHORT_SECONDS
+            short_lived = short_lived + 1 if is_short and self._kind is not _Kind.CONDOR else 0
             # What worked is tried again at once, but not in a circle: a member that hangs up on us gets its pauses.
-            is_circle = trio.current_time() < last_redial + self._timeout_seconds() / 2
-            if is_over or (self._kind is not _Kind.CONDOR and is_circle):
+            if not has_worked or short_lived > SHORT_LIVED_IN_A_ROW:
                 await self._pause()
-            else:
-                last_redial = trio.current_time()
 
     async def _pause(self) -> None:
         with trio.move_on_after(self._timeout_seconds() / 2):
@@ -169,9 +175,9 @@ class Link:
             await self._converse()
         except CallFailed as failure:
             was_open, self._is_open = self._is_open, False
-            self._failed(failure)
-            return was_open
+            return self._failed(failure) or was_open
         self._is_open = False
+        self._is_in_doubt = False
         return True
 
     async def _wait_for_news(self) -> None:
@@ -274,19 +280,25 @@ class Link:
         await connection.send(writer.put_bytes(self._encode(letter.message, writer.is_encrypted)))
         self._delivered(letter)
 
-    def _failed(self, failure: CallFailed) -> None:
+    def _failed(self, failure: CallFailed) -> bool:
+        """Take note of a failed call, and return whether to look again at once.
+
+        A daemon that is killed loses its connections a moment before its port. What fell into that moment looks like
+        a hang-up or a denial, so neither is believed the first time.
+        """
+        self._kind = _Kind.UNKNOWN if not isinstance(failure, (TimedOut, Unreachable)) else self._kind
+        if isinstance(failure, (Reset, CallDenied)) and not self._is_in_doubt:
+            self._is_in_doubt = True
+            return True
+        self._is_in_doubt = False
         self._watcher.send_failed(self._member, _REASONS[type(failure)], failure.reason)
-        if isinstance(failure, ConnectionRefused):
-            self._kind = _Kind.UNKNOWN
-            # A killed daemon's connections all end at once, and its last words are read first. While its own
-            # connection is open, a refusal is a firewall's; the end of that connection has us dial again.
-            if not self._is_heard(self._member):
-                self._post(Refused(self._member))
-        elif isinstance(failure, CallDenied):
-            self._kind = _Kind.UNKNOWN
+        if isinstance(failure, CallDenied):
             self._post(Denied(self._member))
-        elif isinstance(failure, (ProtocolFailure, Reset)):
-            self._kind = _Kind.UNKNOWN
+        # A killed daemon's connections all end at once, and its last words are read first. While its own
+        # connection is open, a refusal is a firewall's; the end of that connection has us dial again.
+        elif isinstance(failure, ConnectionRefused) and not self._is_heard(self._member):
+            self._post(Refused(self._member))
+        return False
 
 
 def round_trip_seconds(connection: Connection) -> float | None:

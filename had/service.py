@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
@@ -80,6 +81,7 @@ class Service:
     def __init__(self, reins: Reins) -> None:
         self._reins = reins
         self._numbers = itertools.count(1)
+        self._streams: Counter[Member] = Counter()
 
     def register(self, server: CommandServer) -> None:
         """Offer every command."""
@@ -105,33 +107,47 @@ class Service:
 
     async def _heartbeats(self, request: Request) -> None:
         """A member's stream: the first message came with the command, each other one brings its own."""
-        self._take(request, _payload(request), Kind.HEARTBEAT)
+        member = self._take(request, _payload(request), Kind.HEARTBEAT)
+        if member is None:
+            return
+        self._streams[member] += 1
+        try:
+            await self._follow_stream(request)
+        finally:
+            self._streams[member] -= 1
+            self._reins.heard(member)
+
+    def is_streaming(self, member: Member) -> bool:
+        """Whether a connection of this member's is open."""
+        return self._streams[member] > 0
+
+    async def _follow_stream(self, request: Request) -> None:
         following = request.messages()
         while True:
-            with trio.move_on_after(SILENT_TIMEOUTS * self._reins.timeout_seconds()):
+            with trio.move_on_after(SILENT_TIMEOUTS * self._reins.timeout_seconds()) as silence:
                 try:
                     command, reader = await anext(following)
                 except StopAsyncIteration:
                     return
-                if command != Command.HAD_HEARTBEAT:
-                    raise ProtocolError(
-                        f"only HAD_HEARTBEAT follows on a stream (got {command_name(command)})"
-                    )
-                self._take(request, reader, Kind.HEARTBEAT)
-                continue
-            return
+            if silence.cancelled_caught:
+                return
+            if command != Command.HAD_HEARTBEAT:
+                raise ProtocolError(f"only HAD_HEARTBEAT follows on a stream (got {command_name(command)})")
+            self._take(request, reader, Kind.HEARTBEAT)
 
-    def _take(self, request: Request, reader: MessageReader, kind: Kind) -> None:
+    def _take(self, request: Request, reader: MessageReader, kind: Kind) -> Member | None:
+        """Hand a message to the machine and return its sender; None if it does not come from there."""
         ad = reader.get_ad()
         reader.end()
         message = messages.decode_untrusted(ad, kind)
         if message.is_ours and not self._is_from(request, message):
             text = f"{message.sender} does not speak from {request.address}"
             self._reins.reject(message.sender, "wrong_address", text)
-            return
+            return None
         if message.is_ours:
             self._reins.heard(message.sender)
         self._reins.post(Heard(message, kind))
+        return message.sender
 
     def _is_from(self, request: Request, message: Message) -> bool:
         """Our daemons speak from the address that they listen on, so nobody can speak in another's name."""
