@@ -78,9 +78,13 @@ class Driver:
     async def _next(self) -> Event:
         """Wait for the next event, but not past the machine's deadline."""
         try:
-            return self._receive.receive_nowait()
+            event = self._receive.receive_nowait()
         except trio.WouldBlock:
             pass
+        else:
+            # The links must have sent our heartbeat before the next turn can vouch for another.
+            await trio.lowlevel.checkpoint()
+            return event
         deadline = self._election.deadline
         seconds = float("inf") if deadline is None else max(0.0, deadline - boottime.now())
         with trio.move_on_after(seconds):

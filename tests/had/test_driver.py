@@ -118,6 +118,28 @@ async def test_a_burst_is_drained_without_ticks_in_between(run):
     assert run.script.events[1:] == burst
 
 
+async def test_a_burst_does_not_keep_the_links_from_sending(nursery):
+    """What a turn queued for other tasks is taken up before the next turn, or a lease would outlive its heartbeats."""
+    sent = []
+    send, receive = trio.open_memory_channel(math.inf)
+
+    async def link():
+        async for effect in receive:
+            sent.append((effect, len(script.handled)))
+
+    script = Script()
+    script.answers = {Refused: [Note("heartbeat")]}
+    driver = Driver(script, send.send_nowait, Watch())
+    nursery.start_soon(link)
+    for number in range(100):
+        driver.post(Refused(str(number)))
+    nursery.start_soon(driver.run)
+    await trio.testing.wait_all_tasks_blocked()
+    assert len(sent) == 100
+    # Two tasks take turns, in an order that is trio's affair.
+    assert all(handled <= place + 3 for place, (_, handled) in enumerate(sent))
+
+
 async def test_times_are_the_machines_clock_and_never_go_back(run):
     """Every `now` is CLOCK_BOOTTIME."""
     before = run.script.handled[0][1]
