@@ -125,7 +125,7 @@ async def test_a_burst_does_not_keep_the_links_from_sending(nursery):
 
     async def link():
         async for effect in receive:
-            sent.append((effect, len(script.handled)))
+            sent.append((effect, len(script.handled)))  # noqa: PERF401 -- one by one is the point
 
     script = Script()
     script.answers = {Refused: [Note("heartbeat")]}
