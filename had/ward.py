@@ -195,14 +195,24 @@ class Ward:
     def tick(self, now: float) -> None:
         """Do what is due."""
         if self.phase in {Phase.STARTING, Phase.RUNNING} and now >= self._terminate_at:
-            timeout = self._order.stop_timeout_seconds if self._has_commands else self._lease_kill_time - now
-            self.stop(Cause.LAPSED, timeout, now)
+            self._lapse(now)
         if self.phase is Phase.STOPPING and now >= self._kill_time:
             if self._stop_command:
                 self._stop_failure = "stop command: killed after the time-out"
             self._enter_killing(now)
         elif self.phase is Phase.KILLING and now >= self._retry_at:
             self._kill(now)
+
+    def _lapse(self, now: float) -> None:
+        """Begin the end because the lease was not renewed; a whole host that was frozen past it is told nothing more."""
+        if self._has_commands:
+            self.stop(Cause.LAPSED, self._order.stop_timeout_seconds, now)
+        elif now < self._lease_kill_time:
+            self.stop(Cause.LAPSED, self._lease_kill_time - now, now)
+        else:
+            # SIGTERM, with SIGCONT, would let a frozen controllee run on although another one leads.
+            self._cause = Cause.LAPSED
+            self._enter_killing(now)
 
     def _enter_killing(self, now: float) -> None:
         if self.phase is not Phase.GONE:

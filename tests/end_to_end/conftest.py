@@ -23,7 +23,7 @@ def make_pool(tmp_path):
 
 @pytest.fixture
 def settled(make_pool):
-    """Make a pool that runs and has its leader: `pool, leader = settled(3, timeout_seconds=1)`."""
+    """Make a pool that runs, and return it with its leader."""
 
     def make(count=3, **options):
         pool = make_pool(count, **options)
@@ -37,7 +37,11 @@ def settled(make_pool):
 def apart(make_pool):
     """Make a pool whose hosts are network namespaces, which can be cut; skips where that is not allowed."""
     # Hosts apart need a word on security; who may speak is decided by address here, and by keys in test_security.py.
-    knobs = {"ALLOW_DAEMON": "*/10.77.0.*", "ALLOW_ADMINISTRATOR": "*/10.77.0.*", "SEC_DEFAULT_AUTHENTICATION": "OPTIONAL"}
+    knobs = {
+        "ALLOW_DAEMON": "*/10.77.0.*",
+        "ALLOW_ADMINISTRATOR": "*/10.77.0.*",
+        "SEC_DEFAULT_AUTHENTICATION": "OPTIONAL",
+    }
 
     def make(count=3, **options):
         options["knobs"] = knobs | options.get("knobs", {})

@@ -91,7 +91,9 @@ class Namespaces:
         for index, name in enumerate(self._names):
             port = f"port{index}"
             _ip("netns", "add", name)
-            _ip("-n", self._switch, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", name)
+            _ip(
+                "-n", self._switch, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", name
+            )
             _ip("-n", self._switch, "link", "set", port, "master", "bridge", "up")
             _ip("-n", name, "addr", "add", f"{self.hosts[index]}/24", "dev", "eth0")
             _ip("-n", name, "link", "set", "eth0", "up")
@@ -106,16 +108,11 @@ class Namespaces:
         outcome = []
 
         def enter():
-            descriptor = os.open(f"/run/netns/{self._names[index]}", os.O_RDONLY)
             try:
-                if _libc.setns(descriptor, _CLONE_NEWNET) != 0:
-                    number = ctypes.get_errno()
-                    raise OSError(number, f"setns: {os.strerror(number)}")
+                _move_to(self._names[index])
                 outcome.append((function(), None))
             except BaseException as error:  # noqa: BLE001 -- it is raised where it belongs
                 outcome.append((None, error))
-            finally:
-                os.close(descriptor)
 
         thread = threading.Thread(target=enter)
         thread.start()
@@ -156,6 +153,17 @@ class Namespaces:
         for name in (*self._names, self._switch):
             if Path(f"/run/netns/{name}").exists():
                 _ip("netns", "del", name)
+
+
+def _move_to(name):
+    """Move the calling thread into a network namespace."""
+    descriptor = os.open(f"/run/netns/{name}", os.O_RDONLY)
+    try:
+        if _libc.setns(descriptor, _CLONE_NEWNET) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, f"setns({name}): {os.strerror(number)}")
+    finally:
+        os.close(descriptor)
 
 
 def _ip(*words):

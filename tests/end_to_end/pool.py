@@ -136,8 +136,10 @@ class Node:
         return found
 
     def send(self, number):
-        """Send the daemon a signal."""
+        """Send the daemon, and it alone, a signal; return the time of it (CLOCK_BOOTTIME)."""
+        at = boottime.now()
         os.kill(self.pid, number)
+        return at
 
     def send_host(self, number):
         """Send all that runs on this host a signal, the daemon first; return the time (CLOCK_BOOTTIME)."""
@@ -158,8 +160,7 @@ class Node:
 
     def kill(self):
         """Kill the daemon alone; return the time of it."""
-        at = boottime.now()
-        self.send(signal.SIGKILL)
+        at = self.send(signal.SIGKILL)
         self.process.wait(10)
         return at
 
