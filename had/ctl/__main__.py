@@ -52,14 +52,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status: int = arguments.run(arguments)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except BaseException as error:
+        ending = _ending(error)
+        if ending is None:
+            raise
+        return ending
+    return status
+
+
+def _ending(error: BaseException) -> int | None:
+    """Return the exit status of an ending that is nobody's fault; None for an error."""
+    if isinstance(error, BaseExceptionGroup):
+        endings = {_ending(one) for one in error.exceptions}
+        return endings.pop() if len(endings) == 1 else None
+    if isinstance(error, BrokenPipeError):
         # Whoever read our output has seen enough (`hadctl history | head`). What is still in the buffer goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except KeyboardInterrupt:
-        # The shells' custom for a program that Ctrl-C ended.
-        return 130
-    return status
+    # The shells' custom for a program that Ctrl-C ended.
+    return 130 if isinstance(error, KeyboardInterrupt) else None
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ its part is then missing; 2 no usable configuration.
 """
 
 import argparse
-import contextlib
 import json
 import sys
 
@@ -22,6 +21,7 @@ from had.ctl.configured import (
     seconds_argument,
     source_arguments,
 )
+from had.ctl.interruption import run_until_interrupted
 from had.ctl.pool import Pool
 
 #: How often `events` asks, in seconds.
@@ -80,12 +80,11 @@ def run_events(arguments: argparse.Namespace) -> int:
         configured = read_configured(arguments)
     except ConfigurationError as error:
         return report_unusable(error)
-    with contextlib.suppress(KeyboardInterrupt):
-        trio.run(_follow, configured, arguments.interval, arguments.json)
+    run_until_interrupted(lambda: _follow(configured, arguments.interval, is_json=arguments.json))
     return 0
 
 
-async def _follow(configured: Configured, interval_seconds: float, is_json: bool) -> None:
+async def _follow(configured: Configured, interval_seconds: float, *, is_json: bool) -> None:
     caller = configured.caller()
     before = await configured.ask(caller)
     said = f"{before.leader} leads" if before.leader else "there is no leader that all agree on"

@@ -14,6 +14,7 @@ import trio
 
 from had.ctl import tables, verdict
 from had.ctl.configured import Configured
+from had.ctl.interruption import run_until_interrupted
 from had.ctl.pool import Pool
 from had.ctl.report import as_json
 
@@ -22,8 +23,8 @@ Show = Callable[[Pool], None]
 
 def run(configured: Configured, interval_seconds: float, *, is_json: bool) -> int:
     """Show the pool until interrupted."""
-    with contextlib.suppress(KeyboardInterrupt), _shower(is_json=is_json) as show:
-        trio.run(_watch, configured, interval_seconds, show)
+    with _shower(is_json=is_json) as show:
+        run_until_interrupted(lambda: _watch(configured, interval_seconds, show))
     return 0
 
 

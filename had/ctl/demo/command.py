@@ -85,6 +85,8 @@ def _perform(place: Place, environment: Mapping[str, str], *, is_kept: bool) -> 
     finally:
         is_kept = is_kept and is_finished
         if not is_kept:
+            # A second Ctrl-C must not leave anything behind.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             managers.stop_all()
             place.remove()
     if not is_finished:
