@@ -271,7 +271,7 @@ class GuardedControllee:
                 await self._end_without_guard()
 
     async def _watch_guard(self, link: GuardLink, scope: trio.CancelScope) -> None:
-        await link.until_frozen(self._answer_seconds)
+        await link.until_frozen(self._answer_seconds, lambda: self._stage is _Stage.NONE)
         scope.cancel()
 
     async def _end_without_guard(self) -> None:

@@ -7,8 +7,6 @@ to other knobs and to facts of the host by `$(NAME)`; a reference to nothing is 
 
 import re
 
-import tomli
-
 from daemoncore.config import knobs
 from daemoncore.config.macros import MacroTable
 from daemoncore.config.problems import ExpansionError, Problem, Source
@@ -19,6 +17,9 @@ _LOCATION = re.compile(r" \(at line (\d+), column \d+\)$")
 
 def read_toml(path: str, text: str, table: MacroTable) -> list[Problem]:
     """Assign everything that a TOML text says; return what is wrong with it."""
+    # Late, since most pools use HTCondor's own language, and the parser takes 0.6 MB.
+    import tomli
+
     try:
         document = tomli.loads(text)
     except tomli.TOMLDecodeError as error:

@@ -438,6 +438,18 @@ async def test_a_frozen_guard_cannot_be_asked_to_stop(guarded):
         assert (await case.end())[0] == "requested"
 
 
+async def test_a_guard_that_froze_while_idle_is_noticed_at_its_first_order(guarded):
+    """An idle guard is rarely pinged; an order is followed by a ping at once, so a frozen one is soon found out."""
+    async with guarded(answer_seconds=0.4) as case:
+        await trio.sleep(0.05)
+        os.kill(case.controllee.guard_pid, signal.SIGSTOP)
+        began = time.monotonic()
+        case.controllee.renew(boottime.now() + LONG_SECONDS)
+        case.controllee.start(case.environment)
+        assert await case.end() == ("killed", "the guard process died or froze")
+        assert time.monotonic() - began < 1.0
+
+
 async def test_a_daemon_without_descriptors_keeps_its_guard_and_its_controllee(guarded):
     """Looking at the guard needs a descriptor; when there is none the daemon goes on with what it saw last."""
     async with guarded(answer_seconds=0.6) as case:
