@@ -217,10 +217,7 @@ class Daemon:
             now=time.time(),
             boottime=boottime.now,
         )
-        metrics.settings(
-            connection_timeout_seconds=s.connection_timeout_seconds,
-            stabilization_seconds=1.5 * s.connection_timeout_seconds + 0.5,
-        )
+        metrics.settings(s.connection_timeout_seconds)
         return metrics
 
     def _make_on_change(self) -> OnChange | None:
@@ -375,6 +372,7 @@ class Daemon:
         serve_logger("", self._log)
         self._warn(loaded)
         self._common.configuration_loaded(time.time(), new.shared_hash)
+        self._metrics.settings(new.connection_timeout_seconds)
         self._metrics.members_changed([m.entry for m in new.members], [m.entry for m in new.witnesses])
         self._metrics.controllee_named(new.control.controllee)
         self._telling.labels = self._labels()

@@ -78,10 +78,10 @@ class HadMetrics:
 
     # --- settings ---------------------------------------------------------------------------------------------
 
-    def settings(self, *, connection_timeout_seconds: float, stabilization_seconds: float) -> None:
-        """These times are in force."""
+    def settings(self, connection_timeout_seconds: float) -> None:
+        """This HAD_CONNECTION_TIMEOUT is in force; the promise of a takeover (P1) follows from it."""
         self._families.gauge("had_config_connection_timeout_seconds").set(connection_timeout_seconds)
-        self._families.gauge("had_config_stabilization_seconds").set(stabilization_seconds)
+        self._families.gauge("had_config_stabilization_seconds").set(1.5 * connection_timeout_seconds + 0.5)
 
     def members_changed(self, members: Iterable[str], witnesses: Iterable[str] = ()) -> None:
         """These are the entries of the lists now; numbers of those that left are dropped."""

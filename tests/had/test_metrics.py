@@ -229,7 +229,7 @@ def test_controllee_is_counted_from_start_to_exit(told):
 
 def test_settings_operations_and_votes_are_gauges(told):
     """The remaining setters each set their one family."""
-    told.had.settings(connection_timeout_seconds=0.2, stabilization_seconds=0.8)
+    told.had.settings(0.2)
     told.had.epoch(385)
     told.had.paused(True)
     told.had.votes(2)
