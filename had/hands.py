@@ -2,7 +2,11 @@
 
 Every act here only queues: messages go to the links, writes to the durable writer's thread, orders to the guard.
 What comes back comes as an event, through `post`. The one order that matters is kept here: a controllee is not
-started before the file that names its epoch was replaced, so that it never reads an older one.
+started before the file that names its epoch was replaced, so that it never reads an older one. Its environment is made
+on the writer's thread too, since looking for its state file may take as long as a file system pleases.
+
+A disk that hangs must not hold up the pool. What waits for it too long has failed as far as the machine is concerned:
+a record is not written, a start has failed, and so another node comes to lead.
 """
 
 from __future__ import annotations
@@ -14,7 +18,8 @@ from typing import Protocol
 import attrs
 
 from daemoncore.durable import DurableError, SlotStore
-from daemoncore.durable_writer import DurableWriter
+from daemoncore.durable_writer import Finished as WriteFinished
+from daemoncore.patient_writer import PatientWriter
 from daemoncore.state_folder import publish_epoch
 from had import record_file
 from had.controllee import Controllee
@@ -71,6 +76,16 @@ class _Publication:
     epoch: int
 
 
+@attrs.define(eq=False)
+class _Preparation:
+    """A start that waits for its environment: the tag of the act that makes it."""
+
+    environment: Mapping[str, str] = attrs.field(factory=dict)
+
+
+_STUCK = "the disk does not answer"
+
+
 class Hands:
     """Performs effects.
 
@@ -79,7 +94,7 @@ class Hands:
         controllee: takes orders.
         store: holds the durable record.
         epoch_file: HAD_EPOCH_FILE.
-        environment: gives the controllee's environment for an epoch.
+        environment: gives the controllee's environment for an epoch; called on the writer's thread.
         observer: is told.
         instance: this start's number, kept beside the record.
         owner: user and group ids of the epoch file, if they are not the daemon's.
@@ -104,9 +119,9 @@ class Hands:
         self._observer = observer
         self._instance = instance
         self._owner = owner
-        self._writer = DurableWriter()
-        self._publishing: int | None = None
-        self._waiting_start: StartControllee | None = None
+        self._writer = PatientWriter()
+        self._preparation: _Preparation | None = None
+        self._postponed: Record | None = None
         self._unposted: list[Event] = []
         self._post: Callable[[Event], None] = self._unposted.append
         self.answers: dict[int, Callable[[Answer], None]] = {}
@@ -132,21 +147,22 @@ class Hands:
                 pass
 
     def _persist(self, record: Record) -> None:
+        if self._writer.is_stuck:
+            # One of them will do when the disk is back; until then none may pile up.
+            self._postponed = record
+            self._post(PersistFailed(record, _STUCK))
+            return
         payload = record_file.encode(record_file.Stored(record, self._instance))
         self._writer.submit(record, lambda: self._store.write(payload))
 
     def _order(self, effect: StartControllee | StopControllee | RenewLease | PublishEpoch) -> None:
         match effect:
             case PublishEpoch(epoch):
-                self._publishing = epoch
                 path, owner = self._epoch_file, self._owner
                 self._writer.submit(_Publication(epoch), lambda: publish_epoch(path, epoch, owner=owner))
-            case StartControllee():
+            case StartControllee(epoch):
                 self._observer.controllee_wanted(is_wanted=True)
-                if self._publishing is None:
-                    self._start(effect)
-                else:
-                    self._waiting_start = effect
+                self._prepare(epoch)
             case StopControllee(timeout_seconds):
                 self._observer.controllee_wanted(is_wanted=False)
                 self._stop(timeout_seconds)
@@ -154,16 +170,24 @@ class Hands:
                 self.controllee.renew(until)
                 self._observer.lease_renewed(until)
 
-    def _start(self, order: StartControllee) -> None:
-        self._waiting_start = None
-        self.controllee.start(self._environment(order.epoch))
+    def _prepare(self, epoch: int) -> None:
+        """Make the environment, after the publication that may be under way; then the controllee is started."""
+        if self._writer.is_stuck:
+            self._post(ControlleeExited("start_failed", _STUCK))
+            return
+        preparation = self._preparation = _Preparation()
+
+        def prepare() -> None:
+            preparation.environment = self._environment(epoch)
+
+        self._writer.submit(preparation, prepare)
 
     def _stop(self, timeout_seconds: float) -> None:
         """Stop it; a start that still waits for a slow disk is taken back, so nothing runs even for an instant."""
-        if self._waiting_start is None:
+        if self._preparation is None:
             self.controllee.stop(timeout_seconds)
         else:
-            self._waiting_start = None
+            self._preparation = None
             self._post(ControlleeExited("requested", "it had not been started"))
 
     async def report_writes(self, post: Callable[[Event], None]) -> None:
@@ -171,22 +195,31 @@ class Hands:
         self._post = post
         for event in self._unposted:
             post(event)
-        async for finished in self._writer:
-            match finished.tag:
-                case Record() as record:
-                    post(_outcome(record, finished.error))
-                case _Publication(epoch):
-                    if finished.error is not None:
-                        fields = (("epoch", epoch), ("error", str(finished.error)))
-                        self._observer.note(Note("epoch_file_not_written", fields))
-                    self._published(epoch)
+        await self._writer.run(self._written, self._stuck)
 
-    def _published(self, epoch: int) -> None:
-        """The epoch file was replaced, or cannot be: the controllee has HAD_EPOCH in any case."""
-        if self._publishing == epoch:
-            self._publishing = None
-            if self._waiting_start is not None:
-                self._start(self._waiting_start)
+    def _written(self, finished: WriteFinished) -> None:
+        match finished.tag:
+            case Record() as record:
+                self._post(_outcome(record, finished.error))
+            case _Publication(epoch) if finished.error is not None:
+                # The controllee has HAD_EPOCH in any case.
+                fields = (("epoch", epoch), ("error", str(finished.error)))
+                self._observer.note(Note("epoch_file_not_written", fields))
+            case _Preparation() as preparation if preparation is self._preparation:
+                self._preparation = None
+                self.controllee.start(preparation.environment)
+        if self._postponed is not None:
+            record, self._postponed = self._postponed, None
+            self._persist(record)
+
+    def _stuck(self, waiting: tuple[object, ...]) -> None:
+        """Fail what waits for a disk that hangs; should a record be written after all, that is told as ever."""
+        records = [tag for tag in waiting if isinstance(tag, Record)]
+        if records:
+            self._post(PersistFailed(records[-1], _STUCK))
+        if self._preparation is not None:
+            self._preparation = None
+            self._post(ControlleeExited("start_failed", _STUCK))
 
     def close(self) -> None:
         """Let queued writes finish, for a second at most."""

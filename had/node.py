@@ -154,7 +154,8 @@ def reins(settings: Settings) -> Program | Commands:
 def environment_of(settings: Settings, epoch: int, epoch_file: Path) -> dict[str, str]:
     """The controllee's environment for a leadership."""
     # There is one copy of the state in this version, the node's own: it is there, or it is not.
-    has_state = bool(settings.state_file) and Path(settings.state_file).exists()
+    # (os.path and not pathlib, which raises for a folder that we may not search.)
+    has_state = bool(settings.state_file) and os.path.exists(settings.state_file)  # noqa: PTH110
     return controllee_environment(
         clean_environment(os.environ),
         node=settings.me.entry,

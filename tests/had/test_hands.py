@@ -12,6 +12,7 @@ import trio
 import trio.testing
 
 from daemoncore.durable import SlotStore
+from daemoncore.patient_writer import PATIENCE_SECONDS
 from had import record_file
 from had.events import (
     Answer,
@@ -129,6 +130,13 @@ class Bench:
             await trio.testing.wait_all_tasks_blocked()
 
 
+async def lose_patience(clock):
+    """Let virtual time pass until a disk that does not answer counts as hanging; else it stands still."""
+    await trio.testing.wait_all_tasks_blocked()
+    clock.jump(PATIENCE_SECONDS + 1)
+    await trio.testing.wait_all_tasks_blocked()
+
+
 @pytest.fixture
 def bench(tmp_path):
     """A bench on a folder of its own, closed afterwards."""
@@ -200,10 +208,11 @@ async def test_of_two_publications_the_start_waits_for_the_second(reporting):
 
 
 async def test_a_restart_needs_no_publication(reporting):
-    """The file says already what it has to say, so the start is immediate."""
+    """The file says already what it has to say, so the start waits for nothing but its environment."""
     reporting.hands.perform(PublishEpoch(258))
     await reporting.settle()
     reporting.hands.perform(StartControllee(258))
+    await reporting.settle()
     assert reporting.told == [("start", "258", "258\n")]
 
 
@@ -243,6 +252,49 @@ async def test_an_end_before_anybody_listens_is_told_later(bench, nursery):
     gate.set()
     await bench.settle()
     assert [type(event) for event in bench.events] == [ControlleeExited]
+
+
+async def test_a_disk_that_hangs_has_failed_and_may_come_back(mock_clock, reporting):
+    """A candidate whose disk never answers must step aside; if the disk answers after all, the machine hears that too."""
+    gate = reporting.hold_disk()
+    reporting.hands.perform(Persist(Record(258)))
+    reporting.hands.perform(Persist(Record(386)))
+    await lose_patience(mock_clock)
+    assert reporting.events == [PersistFailed(Record(386), "the disk does not answer")]
+    gate.set()
+    await reporting.settle()
+    assert reporting.events[1:] == [Persisted(Record(258)), Persisted(Record(386))]
+
+
+async def test_records_do_not_pile_up_before_a_disk_that_hangs(mock_clock, reporting):
+    """Each further try fails at once, and only the last one is written when the disk is back."""
+    gate = reporting.hold_disk()
+    await lose_patience(mock_clock)
+    records = [Record(epoch) for epoch in range(1, 100)]
+    for record in records:
+        reporting.hands.perform(Persist(record))
+    assert [event.record for event in reporting.events] == records
+    gate.set()
+    await reporting.settle()
+    assert reporting.events[99:] == [Persisted(records[-1])]
+
+
+async def test_a_start_that_waits_for_a_disk_that_hangs_has_failed(mock_clock, reporting):
+    """A leader whose epoch file cannot be written must give up, or the pool has a leader and no controllee for ever."""
+    gate = reporting.hold_disk()
+    for effect in (PublishEpoch(258), StartControllee(258)):
+        reporting.hands.perform(effect)
+    await lose_patience(mock_clock)
+    failed = ControlleeExited("start_failed", "the disk does not answer")
+    assert reporting.events == [failed]
+    reporting.hands.perform(StartControllee(258))
+    assert reporting.events == [failed, failed]
+    gate.set()
+    await reporting.settle()
+    assert reporting.told == []
+    reporting.hands.perform(StartControllee(258))
+    await reporting.settle()
+    assert reporting.told == [("start", "258", "258\n")]
 
 
 async def test_orders_reach_the_controllee_at_once(reporting):
