@@ -35,20 +35,36 @@ def is_alive(pid):
         return False
 
 
-def read_lives(path, node):
-    """Return the lives in one node's file, oldest first; a last line that is still being written is left out."""
-    lives = {}
-    text = path.read_text() if path.exists() else ""
-    for line in text.splitlines(keepends=True):
-        if not line.endswith("\n"):
-            continue
-        word, pid, epoch, at = line.split()
+class LivesFile:
+    """What one node's controllees wrote; each look reads only what is new, so that looking often costs little."""
+
+    def __init__(self, path, node):
+        self._path = path
+        self._node = node
+        self._position = 0
+        self._lives = []
+        self._places = {}
+
+    def read(self):
+        """Return the lives so far, oldest first; a last line that is still being written waits for the next look."""
+        if self._path.exists():
+            with self._path.open() as file:
+                file.seek(self._position)
+                whole, end, _ = file.read().rpartition("\n")
+            self._position += len(whole + end)
+            for line in whole.splitlines():
+                self._take(*line.split())
+        return list(self._lives)
+
+    def _take(self, word, pid, epoch, at):
         pid, epoch, at = int(pid), int(epoch), float(at)
         if word == "start":
-            lives[pid] = Life(node, pid, epoch, at, at, has_stopped=False)
+            # A process's number may come round again: the last life with it is the one that goes on.
+            self._places[pid] = len(self._lives)
+            self._lives.append(Life(self._node, pid, epoch, at, at, has_stopped=False))
         else:
-            lives[pid] = attrs.evolve(lives[pid], ended=at, has_stopped=word == "stop")
-    return list(lives.values())
+            place = self._places[pid]
+            self._lives[place] = attrs.evolve(self._lives[place], ended=at, has_stopped=word == "stop")
 
 
 def overlap_seconds(lives):

@@ -29,7 +29,7 @@ from daemoncore.cedar.classad import ClassAd
 from daemoncore.client import Client
 from daemoncore.process import children
 from had.loading import Options, load
-from tests.end_to_end.lives import is_alive, overlap_seconds, read_lives
+from tests.end_to_end.lives import LivesFile, is_alive, overlap_seconds
 from tests.end_to_end.networks import Loopback
 from tests.had.living import MARK, living, new_mark
 
@@ -54,6 +54,7 @@ class Node:
         self.folder.mkdir(parents=True)
         self.configuration = self.folder / "had.conf"
         self.lives_file = self.folder / "lives"
+        self._lives = LivesFile(self.lives_file, index)
         self.broken_file = self.folder / "lives.broken"
         self.log_file = self.folder / "log" / "HADLog"
         self.error_file = self.folder / "stderr"
@@ -218,7 +219,7 @@ class Node:
 
     def lives(self):
         """Return the lives of its controllees, oldest first."""
-        return read_lives(self.lives_file, self.index)
+        return self._lives.read()
 
     def running(self):
         """Return the life of the controllee that runs here now, None if none does."""
