@@ -112,8 +112,8 @@ class Daemon:
 
     async def _serve(self, durable: Durable) -> None:
         """Put the parts together and let them run."""
-        if durable.store.damage is not None:
-            self._telling.log("record_damaged", text=durable.store.damage)
+        if durable.damage is not None:
+            self._telling.log("record_damaged", text=durable.damage)
         listeners = await self._listen()
         web_listeners = await self._listen_http()
         self._election = make_election(self.settings, durable, VERSION)

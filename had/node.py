@@ -58,6 +58,8 @@ class Durable:
     record: Record
     instance: int
     owner: tuple[int, int] | None = None
+    #: What was wrong with the record when it was opened; None when it was in order.
+    damage: str | None = None
 
     @property
     def epoch_file(self) -> Path:
@@ -79,7 +81,7 @@ async def open_durable(settings: Settings) -> Durable:
     folder = await _claim(settings)
     try:
         store = SlotStore.open(folder.path / RECORD_FILE, owner=settings.owner)
-        payload = store.read()
+        payload, damage = store.read(), store.damage
         stored = record_file.Stored() if payload is None else record_file.decode(payload, time.time())
         # Larger than at any earlier start, also when the folder was lost and the others remember us.
         instance = max(stored.instance + 1, int(time.time()))
@@ -88,7 +90,7 @@ async def open_durable(settings: Settings) -> Durable:
         raise StartError(f"{folder.path / RECORD_FILE}: {error}; move it away to start anew") from error
     except DurableError as error:
         raise StartError(str(error)) from error
-    return Durable(folder, store, stored.record, instance, settings.owner)
+    return Durable(folder, store, stored.record, instance, settings.owner, damage)
 
 
 async def _claim(settings: Settings) -> StateFolder:
