@@ -148,6 +148,11 @@ class Namespaces:
         self.cut(one, other)
         self.cut(other, one)
 
+    def mend_both(self, one, other):
+        """End what `cut_both` did."""
+        self.mend(one, other)
+        self.mend(other, one)
+
     def close(self):
         """Remove everything; virtual cables vanish with their namespaces."""
         for name in (*self._names, self._switch):

@@ -194,6 +194,10 @@ class Node:
         answer = self.http("/status")
         return json.loads(answer[1]) if answer else None
 
+    def peer_state(self, other):
+        """Return what it thinks of another member's state."""
+        return next(peer["state"] for peer in self.status()["peers"] if peer["address"] == other.entry)
+
     def metric(self, name, **labels):
         """Return the value of a metric; None if there is no such line."""
         answer = self.http("/metrics")
@@ -287,6 +291,20 @@ class Pool:
         """Start these members, or all."""
         for node in [self.nodes[index] for index in indexes] or self.nodes:
             node.start()
+
+    # --- cuts, on a network that can be cut; each returns the time of it (CLOCK_BOOTTIME) ------------------------
+
+    def unplug(self, node):
+        """Pull a host's cable."""
+        at = boottime.now()
+        self.network.unplug(node.index)
+        return at
+
+    def plug(self, node):
+        """Put a host's cable back."""
+        at = boottime.now()
+        self.network.plug(node.index)
+        return at
 
     # --- waiting ----------------------------------------------------------------------------------------------
 

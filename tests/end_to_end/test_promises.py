@@ -98,7 +98,7 @@ def test_switchover_refused(settled):
     assert not accepted and "no member" in text
     accepted, text = pool.command(pool[1], Command.HAD_SWITCHOVER, To=pool[1].entry)
     assert not accepted and "does not lead" in text
-    pool.wait(lambda: _state_of(leader, pool[2]) != "alive", 5, "the silence of the stopped node", 0.05)
+    pool.wait(lambda: leader.peer_state(pool[2]) != "alive", 5, "the silence of the stopped node", 0.05)
     accepted, text = pool.command(leader, Command.HAD_SWITCHOVER, To=pool[2].entry)
     assert not accepted and "cannot take over" in text
     assert pool.wait_settled() is leader
@@ -230,7 +230,3 @@ def test_no_primary(settled):
     leader.start()
     assert pool.wait_settled() is pool[second]
     assert len(pool.lives()) == 2
-
-
-def _state_of(node, other):
-    return next(peer["state"] for peer in node.status()["peers"] if peer["address"] == other.entry)
