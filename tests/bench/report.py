@@ -1,0 +1,141 @@
+"""The bench's results as tables for readers and as JSON for programs."""
+
+import os
+import platform
+import statistics
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import attrs
+
+from tests.bench.measures import BY_SLUG, MEASURES
+
+HEADER = (
+    f"{'':34} {'N':>3} {'n':>3} {'median':>8} {'maximum':>8} {'promise':>8} {'aim':>6}   "
+    f"{'12*N*T':>7} {'median':>7} {'maximum':>7}"
+)
+ABOVE = f"{'':34} {'':>3} {'':>3} {'seconds':>8} {'':>8} {'':>8} {'':>6}   {'HTCondor 25.14':>14}"
+
+
+def machine():
+    """Return what the figures depend on."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown"
+    )
+    return {
+        "date": time.strftime("%Y-%m-%d %H:%M"),
+        "processor": model,
+        "cores": os.cpu_count(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+    }
+
+
+class Results:
+    """Everything measured so far."""
+
+    def __init__(self):
+        self.machine = machine()
+        #: Seconds by T, slug and members.
+        self.seconds = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+        self.costs = []
+        #: What went wrong: a pool that did not come into order, a scenario that could not be measured.
+        self.failures = []
+        self.load_averages = []
+
+    def keep(self, timeout_seconds, members, slug, seconds):
+        """Keep one figure."""
+        self.seconds[timeout_seconds][slug][members].append(seconds)
+
+    def broken_promises(self):
+        """Return the cells whose maximum is above the promise, as text."""
+        found = []
+        for t, slugs in self.seconds.items():
+            for slug, cells in slugs.items():
+                promise = BY_SLUG[slug].promise
+                for members, values in cells.items():
+                    if promise is not None and max(values) > promise(t):
+                        late = sum(value > promise(t) for value in values)
+                        found.append(
+                            f"{BY_SLUG[slug].title}, N={members}, T={t:g}: {late} of {len(values)} runs above "
+                            f"{promise(t):g} s, the worst {max(values):.3f} s"
+                        )
+        return found
+
+    def as_json(self):
+        """Return everything as plain values."""
+        cells = [
+            {"timeout_seconds": t, "members": members, "measure": slug, "seconds": values}
+            for t, slugs in self.seconds.items()
+            for slug, by_members in slugs.items()
+            for members, values in by_members.items()
+        ]
+        return {
+            "machine": self.machine,
+            "load_averages": self.load_averages,
+            "cells": cells,
+            "idle": [attrs.asdict(cost) for cost in self.costs],
+            "failures": self.failures,
+        }
+
+    # --- tables -----------------------------------------------------------------------------------------------
+
+    def text(self):
+        """Return all tables."""
+        parts = [self._heading()]
+        parts += [_table(t, slugs) for t, slugs in sorted(self.seconds.items())]
+        if self.costs:
+            parts.append(_idle_table(self.costs))
+        broken = [f"not held: {line}" for line in self.broken_promises()]
+        wrong = [f"went wrong: {line}" for line in self.failures]
+        parts.append("\n".join(broken + wrong) or "Every promise was held in every run.")
+        return "\n\n".join(parts)
+
+    def _heading(self):
+        m = self.machine
+        loads = self.load_averages or [os.getloadavg()[0]]
+        return (
+            f"{m['date']}, {m['processor']}, {m['cores']} cores, Linux {m['kernel']}, Python {m['python']}; "
+            f"load average {min(loads):.1f} to {max(loads):.1f}"
+        )
+
+
+def _table(t, slugs):
+    lines = [f"T = {t:g} s", ABOVE, HEADER]
+    for measure in MEASURES:
+        for members, values in sorted(slugs.get(measure.slug, {}).items()):
+            lines.append(_row(measure, t, members, values))
+    return "\n".join(lines)
+
+
+def _row(measure, t, members, values):
+    promise = measure.promise(t) if measure.promise else None
+    mark = "!" if promise is not None and max(values) > promise else " "
+    median, maximum = measure.condor.get((members, t), (None, None))
+    formula = 12 * members * t if measure.has_formula else None
+    return (
+        f"{measure.title:34} {members:3} {len(values):3} {statistics.median(values):8.3f} {max(values):8.3f}"
+        f"{mark}{_number(promise, 7, 3)} {_number(measure.aim(t) if measure.aim else None, 6, 2)}   "
+        f"{_number(formula, 7, 1)} {_number(median, 7, 1)} {_number(maximum, 7, 1)}"
+    )
+
+
+def _number(value, width, digits):
+    return " " * (width - 1) + "-" if value is None else f"{value:{width}.{digits}f}"
+
+
+def _idle_table(costs):
+    lines = [
+        "Idle (promise, N = 3, T = 2: less than 0.3 % of a core and 50 MB resident for a daemon)",
+        f"{'':24} {'CPU %':>6} {'guard':>6}   {'RSS MB':>6} {'PSS':>5} {'USS':>5} {'guard PSS':>9}   {'bytes/s':>8}",
+    ]
+    for c in costs:
+        count = "-" if c.bytes_per_second is None else f"{c.bytes_per_second:.0f}"
+        title = f"N = {c.members}, T = {c.timeout_seconds:g}, {c.role}"
+        lines.append(
+            f"{title:24} {c.cpu_percent:6.3f} {c.guard_cpu_percent:6.3f}   {c.rss_mb:6.1f} {c.pss_mb:5.1f} "
+            f"{c.uss_mb:5.1f} {c.guard_pss_mb:9.1f}   {count:>8}"
+        )
+    return "\n".join(lines)
