@@ -65,6 +65,8 @@ class Story:
         await self._play(self._switch_over)
         await self._play(self._resume)
         overlap = self._watch.overlap_seconds()
+        longest = seconds(self._watch.longest_look_seconds)
+        self._say(f"Negotiators were looked for each 3 ms; the longest time between two looks was {longest}.")
         self._add("P1-P7", "two negotiators at once, in all acts together", 0.0, overlap)
 
     async def _play(self, act: Callable[[], Awaitable[None]]) -> None:
@@ -102,9 +104,10 @@ class Story:
     async def _kill_negotiator(self) -> None:
         (life,) = self._watch.running
         self._say(f"Killing the negotiator, process {life.pid}, with SIGKILL.")
+        fault = trio.current_time()
         os.kill(life.pid, signal.SIGKILL)
+        new = await self._watch.started(fault, life.manager)
         ended = await self._watch.ended(life)
-        new = await self._watch.started(ended, life.manager)
         took = new.began - ended
         self._say(f"    It is back on the same manager after {seconds(took)}, as process {new.pid}.")
         self._add("P5", "negotiator killed, back on its node", 0.3, took, f"{CONDOR_NEGOTIATOR_KILLED} s")

@@ -2,10 +2,12 @@
 
 Every few milliseconds the processes below each manager's daemon are looked at. A negotiator counts from the moment
 when its program runs, and until the kernel says that it ended (a pidfd tells at once). So an overlap of two that
-lasts longer than one look cannot hide, and a start is seen a few milliseconds late at most.
+lasts longer than one look cannot hide, and a start is seen one look late at most. `longest_look_seconds` says what
+the longest time between two looks was, since a busy machine may keep us waiting.
 """
 
 import os
+import select
 from pathlib import Path
 
 import attrs
@@ -29,6 +31,7 @@ class Life:
         manager: whose it is.
         pid: its process.
         began: when it was first seen to run, on trio's clock.
+        descriptor: its pidfd.
         log_offset: where its part of the log begins, in bytes.
         ended: when the kernel said that it ended; None while it runs.
     """
@@ -36,6 +39,7 @@ class Life:
     manager: str
     pid: int
     began: float
+    descriptor: int
     log_offset: int = 0
     ended: float | None = None
 
@@ -50,13 +54,18 @@ class Watch:
         #: Each manager's log, as long as it was at the look before.
         self._log_bytes = dict.fromkeys(MANAGERS, 0)
         self.lives: list[Life] = []
+        self.longest_look_seconds = 0.0
 
     async def run(self) -> None:
         """Look until cancelled."""
         async with trio.open_nursery() as nursery:
+            last = trio.current_time()
             while True:
                 for name in MANAGERS:
                     self._look(name, nursery)
+                now = trio.current_time()
+                self.longest_look_seconds = max(self.longest_look_seconds, now - last)
+                last = now
                 await trio.sleep(LOOK_SECONDS)
 
     def _look(self, name: str, nursery: trio.Nursery) -> None:
@@ -74,17 +83,23 @@ class Watch:
             descriptor = os.pidfd_open(pid)
         except ProcessLookupError:
             return
-        life = Life(name, pid, trio.current_time(), self._log_bytes[name])
+        life = Life(name, pid, trio.current_time(), descriptor, self._log_bytes[name])
+        # Whether one that ended since the last look did so before this one began cannot be told; an overlap shorter
+        # than a look is none. The end of one that really ran beside it is still to come.
+        for older in self.running:
+            if is_over(older.descriptor):
+                older.ended = life.began
         self.lives.append(life)
-        nursery.start_soon(self._until_ended, life, descriptor)
+        nursery.start_soon(self._until_ended, life)
         self._tell()
 
-    async def _until_ended(self, life: Life, descriptor: int) -> None:
+    async def _until_ended(self, life: Life) -> None:
         try:
-            await trio.lowlevel.wait_readable(descriptor)
-            life.ended = trio.current_time()
+            await trio.lowlevel.wait_readable(life.descriptor)
+            if life.ended is None:
+                life.ended = trio.current_time()
         finally:
-            os.close(descriptor)
+            os.close(life.descriptor)
         self._tell()
 
     def _tell(self) -> None:
@@ -128,6 +143,13 @@ class Watch:
                 both = min(one.ended or now, other.ended or now) - max(one.began, other.began)
                 total += max(0.0, both)
         return total
+
+
+def is_over(descriptor: int) -> bool:
+    """Whether the process of a pidfd has ended."""
+    look = select.poll()
+    look.register(descriptor, select.POLLIN)
+    return bool(look.poll(0))
 
 
 def _is_negotiator(pid: int) -> bool:
