@@ -96,7 +96,9 @@ def _perform(place: Place, environment: Mapping[str, str], *, is_kept: bool) -> 
     if is_kept:
         _tell_how_to_look(place)
     broken = [one for one in story.measurements if not one.is_kept]
-    print("Everything happened as promised." if not broken else f"{len(broken)} promises were not kept.")
+    for one in broken:
+        print(f"Not kept: {one.promise}, {one.situation}.")
+    print("Everything happened as promised." if not broken else "Not everything happened as promised.")
     return 1 if broken else 0
 
 

@@ -89,15 +89,15 @@ class Story:
         began = trio.current_time()
         for name in MANAGERS:
             self._managers.start(name)
+        up = await self._watch.first_daemon()
         life = await self._watch.started(began)
-        self._say(f"    {self._entry(life)} was elected; its negotiator runs as process {life.pid}.")
-        self._add(
-            "P2",
-            "cold start to a running negotiator",
-            2 * timeout + 1,
-            life.began - began,
-            f"{CONDOR_COLD_START} s",
+        self._say(
+            f"    The first was up after {seconds(up - began)}, which is the time that Python takes to start."
         )
+        took = max(0.0, life.began - up)
+        self._say(f"    {self._entry(life)} was elected; its negotiator runs as process {life.pid}.")
+        situation = "cold start, first daemon up to a running negotiator"
+        self._add("P2", situation, 2 * timeout + 1, took, f"{CONDOR_COLD_START} s")
         await self._watch.first_cycle(life)
         await self._show(await self._settle())
 

@@ -21,6 +21,8 @@ LOOK_SECONDS = 0.003
 
 #: What the demo's negotiator writes into its log after each cycle.
 _CYCLE = b"\ncycle="
+#: What `had` writes into its log once it listens.
+_UP = b" daemon_started "
 
 
 @attrs.define(eq=False)
@@ -128,6 +130,13 @@ class Watch:
     async def first_cycle(self, life: Life) -> float:
         """Wait until a negotiator has finished a cycle, by its own log, and return when that was seen."""
         while _CYCLE not in _read(self._log(life.manager))[life.log_offset :]:  # noqa: ASYNC110 -- a file
+            await trio.sleep(LOOK_SECONDS)
+        return trio.current_time()
+
+    async def first_daemon(self) -> float:
+        """Wait until a daemon takes part, by its own log, and return when that was seen."""
+        logs = [self._place.log_folder(name) / "HADLog" for name in MANAGERS]
+        while not any(_UP in _read(log) for log in logs):  # noqa: ASYNC110 -- a file
             await trio.sleep(LOOK_SECONDS)
         return trio.current_time()
 
