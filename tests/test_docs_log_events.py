@@ -1,0 +1,42 @@
+"""The manual's table of log events is the one that the daemon logs by, and the daemon logs nothing else."""
+
+import ast
+import re
+from pathlib import Path
+
+from had import log_manual
+from had.log_events import EVENTS
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "reference" / "log-events.md").read_text(encoding="utf-8")
+GUIDE = (ROOT / "docs" / "guides" / "operations.md").read_text(encoding="utf-8")
+
+
+def strings_of(path):
+    """Every string that stands in a file as code."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+def test_the_page_has_the_table_of_the_code():
+    """Name, weight and sentence of every event stand in the manual, in the order of the code."""
+    assert log_manual.manual() in PAGE
+
+
+def test_every_event_can_happen():
+    """No event of the table is one that nothing logs."""
+    sources = [path for path in (ROOT / "had").glob("*.py") if path.name != "log_events.py"]
+    said = set().union(*map(strings_of, sources))
+    assert set(EVENTS) - said == set()
+
+
+def test_the_guide_says_what_to_do_about_each_warning():
+    """Whoever reads a warning or an error in the log finds it in the operations guide."""
+    rows = re.findall(r"^\| (`.*?) \|", GUIDE, flags=re.MULTILINE)
+    answered = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    asks = {name for name, (level, _) in EVENTS.items() if level.number > EVENTS["peer_up"][0].number}
+    assert asks - answered == set()
