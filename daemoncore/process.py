@@ -57,6 +57,16 @@ def die_with_parent() -> None:
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def open_standard_files() -> None:
+    """Give this process its three standard files, /dev/null for those that it was started without.
+
+    Otherwise the next file or socket takes the number 2, and the next line for standard error goes there.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+
+
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Copy an environment without what is meant for this daemon alone.
 

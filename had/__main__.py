@@ -15,6 +15,8 @@ from collections.abc import Sequence
 import trio
 
 from daemoncore.config import ConfigurationError
+from daemoncore.early_signals import EarlySignals
+from daemoncore.process import open_standard_files
 from had.daemon import Daemon
 from had.loading import Options, load
 from had.node import StartError
@@ -51,6 +53,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the daemon and return its exit status."""
+    open_standard_files()
+    early_signals = EarlySignals(ASKED_TO_STOP)
+    early_signals.install()
     # A child of condor_master starts with all signals blocked.
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     arguments = parser().parse_args(argv)
@@ -67,8 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{loaded.settings.me.entry}: the configuration is in order")  # noqa: T201 -- likewise
         return ASKED_TO_STOP
     failures: list[BaseException] = []
+    early_signals.begin()
     try:
-        trio.run(Daemon(loaded, options, environment).run)
+        trio.run(Daemon(loaded, options, environment, early_signals).run)
     except* StartError as group:
         failures += group.exceptions
     for failure in failures:

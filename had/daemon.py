@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 
 import trio
 
@@ -19,7 +19,8 @@ from daemoncore.address import Address
 from daemoncore.children import Children
 from daemoncore.client import Client
 from daemoncore.config import ConfigurationError
-from daemoncore.http import AddressError, HttpServer, listen
+from daemoncore.early_signals import STOPPING, EarlySignals
+from daemoncore.http import HttpServer
 from daemoncore.log import DaemonLog, serve_logger
 from daemoncore.metrics import DaemonMetrics
 from daemoncore.notify import Notifier
@@ -33,7 +34,17 @@ from had.hands import Hands
 from had.links import Link, Links, encoder
 from had.loading import Loaded, Options, load
 from had.metrics import HadMetrics
-from had.node import Durable, StartError, environment_of, make_controllee, make_election, open_durable, reins
+from had.node import (
+    Durable,
+    StartError,
+    environment_of,
+    listen_for_commands,
+    listen_for_pages,
+    make_controllee,
+    make_election,
+    open_durable,
+    reins,
+)
 from had.on_change import OnChange
 from had.service import Reins, Service
 from had.settings import Change, Settings, compare, needs_restart
@@ -57,9 +68,17 @@ class Daemon:
         loaded: its configuration.
         options: the command line, for reading the configuration again.
         environment: the process environment.
+        early_signals: what came while the configuration was read.
     """
 
-    def __init__(self, loaded: Loaded, options: Options, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        loaded: Loaded,
+        options: Options,
+        environment: Mapping[str, str],
+        early_signals: EarlySignals | None = None,
+    ) -> None:
+        self._early_signals = early_signals or EarlySignals()
         self._loaded = loaded
         self._options = options
         self._environment = environment
@@ -93,13 +112,17 @@ class Daemon:
         """
         try:
             self._warn(self._loaded)
-            durable = await open_durable(self.settings)
-            try:
-                await self._serve(durable)
-            finally:
-                durable.close()
+            with trio.open_signal_receiver(*STOPPING, signal.SIGHUP) as signals:
+                durable = await open_durable(self.settings)
+                try:
+                    await self._serve(durable, signals)
+                finally:
+                    durable.close()
         except StartError as error:
             self._telling.log("start_refused", error=str(error))
+            raise
+        except Exception as error:
+            self._telling.log("had_crashed", error=repr(error))
             raise
         finally:
             self._log.close()
@@ -110,12 +133,12 @@ class Daemon:
         if loaded.is_loopback_only:
             self._telling.log("loopback_only", members=" ".join(m.entry for m in loaded.settings.members))
 
-    async def _serve(self, durable: Durable) -> None:
+    async def _serve(self, durable: Durable, signals: AsyncIterator[int]) -> None:
         """Put the parts together and let them run."""
         if durable.damage is not None:
             self._telling.log("record_damaged", text=durable.damage)
-        listeners = await self._listen()
-        web_listeners = await self._listen_http()
+        listeners = await listen_for_commands(self.settings)
+        web_listeners = await listen_for_pages(self.settings)
         self._election = make_election(self.settings, durable, VERSION)
         self._driver = Driver(self._election, self._perform, self)
         self._controllee = make_controllee(
@@ -141,7 +164,7 @@ class Daemon:
             nursery.start_soon(self._hands.report_writes, self._driver.post)
             nursery.start_soon(self._server.serve, listeners)
             nursery.start_soon(self._links.run)
-            nursery.start_soon(self._obey_signals)
+            nursery.start_soon(self._obey_signals, signals)
             nursery.start_soon(self._reload_when_asked)
             nursery.start_soon(self._keep_alive)
             if self._on_change is not None:
@@ -162,34 +185,10 @@ class Daemon:
         except OSError as error:
             raise StartError(f"the guard process cannot be started: {error}") from error
 
-    async def _listen(self) -> list[trio.SocketListener]:
-        address = self.settings.me.numeric
-        try:
-            return await listen(address.host, address.port, knobs="HAD_LIST, -p")
-        except AddressError as error:
-            raise StartError(str(error)) from error
-
-    async def _listen_http(self) -> list[trio.SocketListener]:
-        if self.settings.http_port is None:
-            return []
-        try:
-            return await listen(
-                self.settings.http_address, self.settings.http_port, knobs="HAD_HTTP_ADDRESS, HAD_HTTP_PORT"
-            )
-        except AddressError as error:
-            raise StartError(str(error)) from error
-
     def _report_ready(self) -> None:
-        s = self.settings
-        members = " ".join(member.entry for member in s.members)
-        self._telling.log(
-            "daemon_started",
-            node=s.me.entry,
-            version=VERSION,
-            pid=os.getpid(),
-            timeout=s.connection_timeout_seconds,
-            members=members,
-        )
+        s, pid = self.settings, os.getpid()
+        fields = {"timeout": s.connection_timeout_seconds, "members": " ".join(m.entry for m in s.members)}
+        self._telling.log("daemon_started", node=s.me.entry, version=VERSION, pid=pid, **fields)
         self._is_ready = True
         self._common.readiness(is_ready=True)
         self._notifier.ready(f"{s.me.entry} takes part")
@@ -239,11 +238,8 @@ class Daemon:
             lambda: self.settings.connection_timeout_seconds,
             self._encode,
             self._telling,
-            self._is_streaming,
+            self._service.is_streaming,
         )
-
-    def _is_streaming(self, member: Member) -> bool:
-        return self._service.is_streaming(member)
 
     def _make_client(self) -> Client:
         return Client(
@@ -322,16 +318,16 @@ class Daemon:
 
     # --- signals and reloads ----------------------------------------------------------------------------------
 
-    async def _obey_signals(self) -> None:
-        acts: dict[int, Callable[[], None]] = {
-            signal.SIGTERM: lambda: self._stop(is_fast=False),
-            signal.SIGINT: lambda: self._stop(is_fast=False),
-            signal.SIGQUIT: lambda: self._stop(is_fast=True),
-            signal.SIGHUP: self._reload_soon,
-        }
-        with trio.open_signal_receiver(*(signal.Signals(number) for number in acts)) as received:
-            async for number in received:
-                acts[number]()
+    async def _obey_signals(self, signals: AsyncIterator[int]) -> None:
+        self._early_signals.take(self._obey)
+        async for number in signals:
+            self._obey(number)
+
+    def _obey(self, number: int) -> None:
+        if number == signal.SIGHUP:
+            self._reload_soon()
+        else:
+            self._stop(is_fast=number == signal.SIGQUIT)
 
     def _stop(self, is_fast: bool) -> None:
         self._telling.log("stop_requested", fast=is_fast)
@@ -345,14 +341,20 @@ class Daemon:
             await self._reload.wait()
             self._reload = trio.Event()
             try:
-                # A name server or an included command may take its time; the election goes on meanwhile.
-                loaded = await trio.to_thread.run_sync(load, self._options, self._environment)
+                # A name server or an included command may take its time; the election goes on meanwhile, and an end.
+                loaded = await trio.to_thread.run_sync(
+                    load, self._options, self._environment, abandon_on_cancel=True
+                )
+                self._take(loaded)
             except ConfigurationError as error:
-                self._common.configuration_refused()
-                for problem in error.problems:
-                    self._telling.log("configuration_refused", problem=str(problem))
-                continue
-            self._take(loaded)
+                self._refuse_configuration(str(problem) for problem in error.problems)
+            except Exception as error:  # noqa: BLE001 -- what we should have foreseen must not end a leader
+                self._refuse_configuration([f"it cannot be taken up: {error!r}"])
+
+    def _refuse_configuration(self, problems: Iterable[str]) -> None:
+        self._common.configuration_refused()
+        for problem in problems:
+            self._telling.log("configuration_refused", problem=problem)
 
     def _take(self, loaded: Loaded) -> None:
         """Put a new configuration in force, as far as that is possible without a restart."""
@@ -361,8 +363,7 @@ class Daemon:
         if fixed:
             self._telling.log("restart_needed", knobs=" ".join(fixed))
         if old.me.numeric != new.me.numeric or old.is_witness != new.is_witness:
-            self._common.configuration_refused()
-            self._telling.log("configuration_refused", problem="this node's own entry changed: restart had")
+            self._refuse_configuration(["this node's own entry changed: restart had"])
             return
         change = compare(old, new)
         self._loaded = loaded

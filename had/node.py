@@ -1,11 +1,8 @@
-"""One running `had`: the machine, its loop, and everything around them, put together.
+"""What a `had` needs before it can take part, each piece made from the settings.
 
-    configuration -> settings -> Node.open() -> Node.run() -> exit status
-
-`open` claims what only one daemon may have (the folder of durable files, the port), reads the record and starts the
-guard; what fails there is one sentence and exit status 1. `run` keeps everything going in one nursery until the machine
-says that it is finished. A fault in any part ends the whole process: the guard then ends the controllee, and another
-node leads. That is safer than a daemon that goes on with a part missing.
+Some of it only one daemon may have: the folder of durable files and the ports. What fails there is a `StartError`, one
+sentence, and exit status 1. The rest are the parts that `had.daemon` puts together: the machine with its record, and the
+controllee with its environment.
 """
 
 from __future__ import annotations
@@ -22,6 +19,7 @@ import trio
 from daemoncore import boottime
 from daemoncore.children import Children
 from daemoncore.durable import DurableError, SlotStore
+from daemoncore.http import AddressError, listen
 from daemoncore.process import clean_environment
 from daemoncore.state_folder import StateFolder
 from had import record_file
@@ -102,6 +100,34 @@ async def _claim(settings: Settings) -> StateFolder:
             if error.errno != errno.EWOULDBLOCK or trio.current_time() >= deadline:
                 raise StartError(str(error)) from error
         await trio.sleep(0.02)
+
+
+async def listen_for_commands(settings: Settings) -> list[trio.SocketListener]:
+    """Bind this node's own address.
+
+    Raises:
+        StartError: it is taken, or not ours.
+    """
+    address = settings.me.numeric
+    return await _listen(address.host, address.port, "HAD_LIST, -p")
+
+
+async def listen_for_pages(settings: Settings) -> list[trio.SocketListener]:
+    """Bind the address of the HTTP pages, if there are any.
+
+    Raises:
+        StartError: it is taken, or not ours.
+    """
+    if settings.http_port is None:
+        return []
+    return await _listen(settings.http_address, settings.http_port, "HAD_HTTP_ADDRESS, HAD_HTTP_PORT")
+
+
+async def _listen(host: str, port: int, knobs: str) -> list[trio.SocketListener]:
+    try:
+        return await listen(host, port, knobs=knobs)
+    except AddressError as error:
+        raise StartError(str(error)) from error
 
 
 class NoControllee:

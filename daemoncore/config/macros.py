@@ -109,8 +109,11 @@ class MacroTable:
         """Set a name; a reference to itself takes the value that it had before.
 
         Raises:
-            ExpansionError: the reference to itself cannot be expanded.
+            ExpansionError: the reference to itself cannot be expanded, or the value could be no text of the
+                operating system's.
         """
+        if "\0" in value:
+            raise ExpansionError(f"the value of {name} holds a NUL byte")
         names = {name.upper()}
         for prefix in self.prefixes():
             if name.upper().startswith(prefix) and len(name) > len(prefix):
