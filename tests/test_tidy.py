@@ -40,6 +40,7 @@ SANS_IO = [
         )
     ),
     *sorted((ROOT / "daemoncore" / "cedar").glob("*.py")),
+    *(ROOT / "replication" / f"{name}.py" for name in ("manifest", "version")),
 ]
 
 WORLD = {
