@@ -63,6 +63,8 @@ class Reins:
     answers: dict[int, Callable[[Answer], None]]
     #: A member of ours reached us.
     heard: Callable[[Member], None]
+    #: Whether our connection to a member is open and one of ours answered it.
+    is_ours: Callable[[Member], bool]
     status: Callable[[], str]
     #: HAD_CONNECTION_TIMEOUT, which can change.
     timeout_seconds: Callable[[], float]
@@ -115,6 +117,8 @@ class Service:
             await self._follow_stream(request)
         finally:
             self._streams[member] -= 1
+            # A stranger's names must not add up.
+            self._streams += Counter()
             self._reins.heard(member)
 
     def is_streaming(self, member: Member) -> bool:
@@ -140,19 +144,31 @@ class Service:
         ad = reader.get_ad()
         reader.end()
         message = messages.decode_untrusted(ad, kind)
-        if message.is_ours and not self._is_from(request, message):
-            text = f"{message.sender} does not speak from {request.address}"
-            self._reins.reject(message.sender, "wrong_address", text)
+        trouble = self._impostor(request, message)
+        if trouble is not None:
+            self._reins.reject(message.sender, "wrong_address", trouble)
             return None
         if message.is_ours:
             self._reins.heard(message.sender)
         self._reins.post(Heard(message, kind))
         return message.sender
 
-    def _is_from(self, request: Request, message: Message) -> bool:
-        """Our daemons speak from the address that they listen on, so nobody can speak in another's name."""
+    def _impostor(self, request: Request, message: Message) -> str | None:
+        """Return why the sender cannot be who it says it is, or None.
+
+        Our daemons speak from the address that they listen on. A real condor_had need not, but none can be where our own
+        connection has found one of ours.
+        """
         host = message.sender.rpartition(":")[0].strip("[]")
-        return host == request.address
+        if message.is_ours:
+            return (
+                None if host == request.address else f"{message.sender} does not speak from {request.address}"
+            )
+        if self._reins.is_ours(message.sender):
+            return (
+                f"{message.sender} is a daemon of ours, and {request.address} speaks for it as a condor_had"
+            )
+        return None
 
     # --- operators --------------------------------------------------------------------------------------------
 
@@ -191,7 +207,7 @@ class Service:
         reader.end()
         claimed = ad.get_string("By", "")[:MAXIMUM_REASON]
         user = request.peer.identity.user
-        return ad, f"{claimed} ({user})" if claimed else user
+        return ad, f"{claimed} ({user})" if claimed not in ("", user) else user
 
     async def _ask(self, request: Request, by: str, make: Callable[[int], Event]) -> None:
         """Put a request to the machine and send its answer back."""
