@@ -458,7 +458,7 @@ class Election:
             return False
         if pool.is_successor_due(self.peers, self._now, s, self.epoch):
             return False
-        return not self.is_paused or owner(self.epoch, s.members) == s.me
+        return not self.is_paused or owner(self.ledger.wanted.epoch, s.members) == s.me
 
     def _is_best(self) -> bool:
         """Whether this node goes before every candidate it hears, or hears of."""

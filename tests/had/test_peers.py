@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from had.peers import Peer, live_leaders, reports
+from had.events import Denied, Linked, Refused
+from had.peers import Peer, forget_strangers, live_leaders, relisted, reports
 from had.ranking import Standing
 from had.transitions import State
 from tests.had.speakers import A, B, C, T, by_member, heard, said, saw
@@ -172,3 +173,42 @@ def test_a_member_sees_whom_its_last_message_names():
     assert peer.sees(C) is None
     peer.take(said(A), 2.0, T)
     assert peer.sees(B) is None
+
+
+def test_what_our_own_connection_finds_is_news_once():
+    """A refusal is news of a living peer, a denial is news when it begins, a connection is none."""
+    peer = heard(A, 10.0)
+    assert peer.reached(Linked(A, is_ours=True), 10.5, T) is None
+    assert (peer.is_ours, peer.linked_at) == (True, 10.5)
+    assert peer.reached(Denied(A), 11.0, T) == "peer_denied"
+    assert peer.reached(Denied(A), 11.0 + T / 2, T) is None
+    assert peer.reached(Refused(A), 12.0, T) == "peer_gone"
+    assert peer.reached(Refused(A), 12.5, T) is None
+    assert peer.refused_at == 12.5
+
+
+def test_a_new_list_keeps_who_is_known_and_makes_strangers_of_the_others():
+    """A member that stays is the same record; one that left is a stranger; one that returns is none any more."""
+    old = by_member(heard(A, 10.0), heard(B, 10.0, LEADER))
+    new = relisted(old, (A, C))
+    assert set(new) == {A, B, C}
+    assert new[A] is old[A]
+    assert [new[m].is_stranger for m in (A, B, C)] == [False, True, False]
+    assert not relisted(new, (A, B, C))[B].is_stranger
+
+
+@pytest.mark.parametrize(
+    ("is_stranger", "state", "now", "is_kept"),
+    [
+        (True, LEADER, 11.0, True),
+        (True, State.PASSIVE, 11.0, False),
+        (True, LEADER, 99.0, False),
+        (False, State.PASSIVE, 99.0, True),
+    ],
+)
+def test_a_stranger_is_minded_only_while_it_leads(is_stranger, state, now, is_kept):
+    """A leader outside the list counts while it is alive and leads; members stay whatever they do."""
+    peers = by_member(heard(A, 10.0, state))
+    peers[A].is_stranger = is_stranger
+    forget_strangers(peers, now)
+    assert (A in peers) is is_kept

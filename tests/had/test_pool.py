@@ -349,3 +349,30 @@ def test_the_leader_to_follow_is_fit_of_high_rank_and_not_leaving():
 def test_the_members_stand_in_their_order():
     """The tables above rely on A ranking before B before C."""
     assert [settings(me=m).my_id for m in MEMBERS] == [2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("peers", "is_proved_gone", "is_answered"),
+    [
+        ((heard(A, 10.0, sightings=(saw(B, PASSIVE, candidacy=7),)),), False, True),
+        ((heard(A, 10.0, sightings=(saw(B, PASSIVE, candidacy=6),)),), False, False),
+        ((heard(A, 10.0, sightings=()),), True, False),
+        ((heard(A, 1.0, sightings=()),), False, False),
+        ((heard(A, 1.0, sightings=()),), True, True),
+    ],
+)
+def test_a_candidacy_is_answered_by_its_own_number(peers, is_proved_gone, is_answered):
+    """All that are alive repeat the number; without any, only a leader proved gone makes waiting useless."""
+    for peer in peers:
+        peer.is_ours = True
+    assert pool.is_answered(by_member(*peers), 10.5, B, 7, is_proved_gone) is is_answered
+
+
+def test_the_field_is_left_to_a_successor_for_a_while():
+    """Ours has T/2; a real condor_had, which has to elect itself, one and a half of its intervals; nobody nothing."""
+    real = heard(A, 10.0)
+    real.is_ours = False
+    assert pool.successor_wait_seconds({}, None, SETTINGS) == 0.0
+    assert pool.successor_wait_seconds(by_member(heard(A, 10.0)), A, SETTINGS) == T / 2
+    interval = SETTINGS.condor_interval_seconds
+    assert pool.successor_wait_seconds(by_member(real), A, SETTINGS) == 1.5 * interval

@@ -43,7 +43,12 @@ class Node:
     is_ours = True
 
     def __init__(
-        self, world: World, network: Network, watch: Watch, settings: election_settings.ElectionSettings, clock: Clock
+        self,
+        world: World,
+        network: Network,
+        watch: Watch,
+        settings: election_settings.ElectionSettings,
+        clock: Clock,
     ):
         self.world, self.network, self.watch = world, network, watch
         self.name = settings.me
