@@ -26,6 +26,7 @@ import enum
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 import attrs
@@ -346,6 +347,7 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
         return None
 
 
+@lru_cache(256)  # every command of a peer is authorized, and few peers talk much
 def _plain_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     # An IPv4 visitor on an IPv6 socket is still an IPv4 visitor; a zone says nothing to a list.
     address = ipaddress.ip_address(text.partition("%")[0])
