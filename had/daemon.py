@@ -95,6 +95,7 @@ class Daemon:
         self._notifier = Notifier.from_environment(environment)
         self._is_ready = False
         self._reload = trio.Event()
+        self._present_client: Client | None = None
         self._encode = encoder(time.time)
 
     @property
@@ -254,8 +255,6 @@ class Daemon:
             self._present_client = self._make_client()
         return self._present_client
 
-    _present_client: Client | None = None
-
     def _make_web(self) -> HttpServer:
         web = Web(
             status=self.status,
@@ -275,6 +274,7 @@ class Daemon:
             post=self._driver.post,
             answers=self._hands.answers,
             heard=self._links.heard,
+            is_ours=self._links.is_ours,
             status=lambda: self.status().to_text(),
             timeout_seconds=lambda: self.settings.connection_timeout_seconds,
             reload=self._reload_soon,

@@ -20,7 +20,7 @@ ACTIONS: Final = ("start", "stop")
 
 #: Why a message was not taken: the machine's reasons first, then the wire's; `other` is the rest.
 REJECT_REASONS: Final = (
-    *("own_identity", "not_a_member", "controllee_mismatch", "epoch_jump", "replayed"),
+    *("own_identity", "wrong_address", "not_a_member", "controllee_mismatch", "epoch_jump", "replayed"),
     *("malformed", "denied", "unknown_command", "limit", "other"),
 )
 

@@ -145,6 +145,11 @@ class Link:
         self._letter = _Letter(kind, message)
         self._news.set()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a stream is open, on which one of our daemons hears us."""
+        return self._is_open
+
     def hurry(self) -> None:
         """The member was heard: if there is no connection to it, try now."""
         if not self._is_open:
@@ -335,6 +340,11 @@ class Links:
         link = self._links.get(member)
         if link is not None:
             link.hurry()
+
+    def is_ours(self, member: Member) -> bool:
+        """Whether our connection to a member is open, which it only stays to one of ours."""
+        link = self._links.get(member)
+        return link is not None and link.is_open
 
     def keep(self, members: tuple[Member, ...]) -> None:
         """Have links to exactly these members from now on."""

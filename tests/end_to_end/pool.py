@@ -390,6 +390,18 @@ class Pool:
                 reply = (await connection.receive()).get_ad()
         return reply.get_bool("Accepted", default=False), reply.get_string("Text", "")
 
+    def tell(self, node, command, *, source, **attributes):
+        """Give a member a command with an ad, from this address, and expect no answer."""
+        self.network.inside(node.index, lambda: trio.run(self._tell, node, command, source, attributes))
+
+    async def _tell(self, node, command, source, attributes):
+        client = Client(
+            load(Options(str(node.configuration)), self.environment).security, source_address=source
+        )
+        with trio.fail_after(10):
+            async with await client.connect(Address.parse(node.entry), command) as connection:
+                await connection.send(connection.writer().put_ad(ClassAd(attributes)))
+
 
 def _command_line(pid):
     try:

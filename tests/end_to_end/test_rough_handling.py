@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from daemoncore.cedar.commands import Command
 from tests.end_to_end.pool import ROOT
 
 COMMAND = """#!/bin/sh
@@ -121,3 +122,24 @@ def test_two_signals_to_stop(settled):
     other = next(node for node in pool.nodes if node is not leader)
     pool.wait_settled(other)
     assert pool.overlap_seconds() == 0
+
+
+def test_a_member_that_speaks_for_another(settled):
+    """Who may speak as a member may not speak for another: not under our marker, nor as if a real condor_had ran there."""
+    pool, leader = settled(3, timeout_seconds=1)
+    victim, liar = (node for node in pool.nodes if node is not leader)
+    pid = leader.running().pid
+    lie = {
+        "HadSelfID": 2 - leader.index,
+        "HadControlleeName": "keeper",
+        "HadList": ",".join(f"<{node.entry}>" for node in pool.nodes),
+    }
+    marked = {"HadProtocol": 1, "HadSender": leader.entry, "HadState": "leader", "HadEpoch": 12800}
+    for attributes in (lie, lie | marked):
+        pool.tell(victim, Command.HAD_ALIVE_CMD, source=liar.host, **attributes)
+    pool.wait(lambda: len(victim.logged("message_rejected", leader.entry)) == 2, 5, "both to be rejected")
+    assert victim.metric("had_peer_messages_rejected_total", reason="wrong_address") == 2
+    seen = next(peer for peer in victim.status()["peers"] if peer["address"] == leader.entry)
+    assert seen["implementation"] == "ours"
+    assert victim.status()["epoch"] < 12800
+    assert pool.wait_settled(leader).running().pid == pid
