@@ -68,11 +68,11 @@ class Driver:
 
     def _turn(self, event: Event) -> bool:
         now = boottime.now()
-        due = self._election.deadline or now
+        due = self._election.deadline if isinstance(event, Tick) else None
         effects = self._election.handle(event, now)
         for effect in effects:
             self._perform(effect)
-        self._watcher.turned(event, now, max(0.0, now - due) if isinstance(event, Tick) else 0.0)
+        self._watcher.turned(event, now, 0.0 if due is None else max(0.0, now - due))
         return any(isinstance(effect, Finished) for effect in effects)
 
     async def _next(self) -> Event:
