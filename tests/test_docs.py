@@ -10,10 +10,13 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from daemoncore.cedar.commands import Command
-from daemoncore.config import knobs
+from daemoncore.config import knobs, load
 from had import __main__ as had_program
 from had.ctl import __main__ as hadctl_program
+from had.loading import security_of
 from had.log_events import EVENTS
+from had.membership import Network
+from had.settings import settings_from
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -182,6 +185,22 @@ def test_toml_of_the_manual_is_of_knobs(page):
         keys = re.findall(r"^([A-Z_]+) =", block, flags=re.MULTILINE)
         assert keys
         assert {key for key in keys if knobs.find(key, controllee) is None} == set()
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/guides/any-singleton.md"])
+def test_the_pools_of_the_manual_are_accepted(name, tmp_path):
+    """The whole configurations that the manual shows load on each of their members, without a refusal."""
+    blocks = re.findall(
+        r"^```toml\n(.*?)^```", (ROOT / name).read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+    )
+    (whole,) = [block for block in blocks if "HAD_LIST" in block]
+    path = tmp_path / "had.toml"
+    path.write_text(whole, encoding="utf-8")
+    configuration = load(str(path), environment={})
+    security_of(configuration, is_tool=False)
+    for host in ("192.0.2.11", "192.0.2.12"):
+        network = Network(lambda asked: (asked,), host.__eq__, lambda _interface: ())
+        assert settings_from(configuration, network, environment={}).me.entry == f"{host}:51450"
 
 
 def test_the_picture_is_a_picture():
