@@ -11,7 +11,6 @@ tests/vectors (07-had).
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
@@ -31,6 +30,12 @@ MAXIMUM_MEMBERS: Final = 256
 
 MAXIMUM_TEXT: Final = 1024
 """Characters of an operator's name or reason that are passed on."""
+
+MAXIMUM_COUNT: Final = 2**53
+"""No counter of ours comes near; what is passed on to others, or counted on from, must still fit a ClassAd."""
+
+MAXIMUM_SECONDS: Final = 1e11
+"""Three thousand years, as a duration or since 1970. Larger numbers passed on would be refused by the others."""
 
 _STATES: Final = {state.value: state for state in State}
 _CONDOR_STATES: Final = {Kind.ALIVE: State.LEADER, Kind.SEND_ID: State.ELECTION}
@@ -130,10 +135,10 @@ def decode_untrusted(ad: ClassAd, kind: Kind) -> Message:
     rank_id = _required(ad.get_int("HadSelfID"), "HadSelfID")
     controllee = _required(ad.get_string("HadControlleeName"), "HadControlleeName")
     members = _members(_required(ad.get_string("HadList"), "HadList"))
-    if not -1 <= rank_id < MAXIMUM_MEMBERS:
-        raise ProtocolError(f"HadSelfID must be from -1 to {MAXIMUM_MEMBERS - 1} (got {rank_id})")
+    if not -1 <= rank_id < len(members):
+        raise ProtocolError(f"HadSelfID {rank_id} is no place in a HadList of {len(members)}")
     if ad.get_int("HadProtocol") is None:
-        if kind is Kind.HEARTBEAT or not 0 <= rank_id < len(members):
+        if kind is Kind.HEARTBEAT or rank_id < 0:
             raise ProtocolError(f"HadSelfID {rank_id} is no place in a HadList of {len(members)}")
         sender = members[len(members) - 1 - rank_id]
         return Message(sender, rank_id, controllee, _CONDOR_STATES[kind], members, is_ours=False)
@@ -181,6 +186,8 @@ def _directive(ad: ClassAd) -> Directive:
             until=_optional_seconds(ad, "HadPauseUntil"),
             seconds_left=_optional_seconds(ad, "HadPauseSecondsLeft"),
         )
+        if (pause.until is None) != (pause.seconds_left is None):
+            raise ProtocolError("a pause has an end and the seconds to it, or neither")
     if "HadHoldMember" in ad:
         hold = Hold(
             member=_member(_text(ad, "HadHoldMember")),
@@ -204,7 +211,7 @@ _SIGHTING: Final = re.compile(
     (
         "(?P<member>[^,]+),(?P<age>N),(?P<remaining>N),(?P<state>[a-z]+),(?P<epoch>N),(?P<rank>-1|N),(?P<candidacy>N),"
         "(?P<flags>[^,]*),(?P<abstains>-|N),(?P<successor>[^,]+),(?P<offer>N),(?P<instance>N),(?P<sequence>N)(?:,.*)?"
-    ).replace("N", "[0-9]{1,19}")
+    ).replace("N", "[0-9]{1,16}")
 )
 
 
@@ -278,11 +285,13 @@ def _whole(ad: ClassAd, name: str) -> int:
     number = ad.get_int(name, 0)
     if number < 0:
         raise ProtocolError(f"{name} must not be negative (got {number})")
+    if number >= MAXIMUM_COUNT:
+        raise ProtocolError(f"{name} must be less than 2^53 (got {number})")
     return number
 
 
 def _seconds(value: float, name: str) -> float:
-    if not (math.isfinite(value) and value >= 0):
+    if not 0 <= value <= MAXIMUM_SECONDS:
         raise ProtocolError(f"{name} must be seconds, finite and not negative (got {value})")
     return value
 

@@ -36,22 +36,17 @@ sightings = st.builds(
     sequence=counts,
     is_yielding=st.booleans(),
 )
-pauses = st.builds(
-    Pause,
-    by=texts,
-    reason=texts,
-    since=milliseconds,
-    until=st.none() | milliseconds,
-    seconds_left=st.none() | milliseconds,
-)
+endless = st.builds(Pause, by=texts, reason=texts, since=milliseconds)
+pauses = endless | st.builds(attrs.evolve, endless, until=milliseconds, seconds_left=milliseconds)
 holds = st.builds(Hold, member=members, by=texts, reason=texts, since=milliseconds)
 messages = st.builds(
     Message,
     sender=members,
-    rank_id=st.integers(-1, 127),
+    # A place in the list, or a witness's.
+    rank_id=st.integers(-1, 2),
     controllee=texts,
     state=st.sampled_from(State),
-    members=st.lists(members, min_size=1, max_size=5).map(tuple),
+    members=st.lists(members, min_size=3, max_size=5).map(tuple),
     instance=counts,
     sequence=counts,
     validity_seconds=st.none() | milliseconds,
@@ -186,6 +181,30 @@ def test_no_lines_raise_anything_but_a_wire_error(lines):
         return
 
 
+@given(st.dictionaries(names, values | st.floats(min_value=0), max_size=5))
+def test_what_was_accepted_can_be_passed_on(changes):
+    """Nothing that a member says can make the others refuse us when we say what we heard of it."""
+    try:
+        heard = decode_untrusted(encode(example(), 0.0).with_values(changes), Kind.HEARTBEAT)
+    except WireError:
+        return
+    seen = Sighting(
+        heard.sender,
+        0.25,
+        heard.validity_seconds or 0.0,
+        heard.state,
+        instance=heard.instance,
+        sequence=heard.sequence,
+        epoch=heard.epoch,
+        rank_id=heard.rank_id,
+        candidacy=heard.candidacy,
+        abstains_seconds=heard.abstains_seconds,
+        successor=heard.successor,
+        offer_epoch=heard.offer_epoch,
+    )
+    through_the_wire(example(sightings=(seen,), directive=heard.directive, epoch=heard.epoch))
+
+
 def test_unknown_attributes_and_later_fields_are_ignored():
     """A later version may say more, in the ad and in each sighting, and is still understood."""
     ad = encode(example(), 0.0)
@@ -196,8 +215,8 @@ def test_unknown_attributes_and_later_fields_are_ignored():
 @pytest.mark.parametrize(
     ("attribute", "value", "complaint"),
     [
-        ("HadSelfID", -2, "HadSelfID must be from -1"),
-        ("HadSelfID", MAXIMUM_MEMBERS, "HadSelfID must be from -1"),
+        ("HadSelfID", -2, "is no place in a HadList of 3"),
+        ("HadSelfID", MAXIMUM_MEMBERS, "is no place in a HadList of 3"),
         ("HadSelfID", "2", "needs HadSelfID"),
         ("HadControlleeName", 4, "needs HadControlleeName"),
         ("HadList", "", "HadList must have 1 to 256"),
@@ -206,7 +225,10 @@ def test_unknown_attributes_and_later_fields_are_ignored():
         ("HadSender", "127.0.0.1", "unreadable value"),
         ("HadState", "king", "unknown HadState 'king'"),
         ("HadEpoch", -1, "HadEpoch must not be negative"),
+        ("HadDirectiveCount", 2**53, "HadDirectiveCount must be less than 2.53"),
         ("HadAliveValidity", -0.5, "HadAliveValidity must be seconds"),
+        ("HadAbstainsSeconds", 1e18, "HadAbstainsSeconds must be seconds"),
+        ("HadPauseSecondsLeft", (), "a pause has an end and the seconds to it, or neither"),
         ("HadAliveValidity", float("inf"), "HadAliveValidity must be seconds"),
         ("HadUpSeconds", float("nan"), "HadUpSeconds must be seconds"),
         ("HadAbstainsSeconds", -1.0, "HadAbstainsSeconds must be seconds"),
