@@ -9,6 +9,15 @@ import re
 
 import attrs
 
+#: What a placeholder of a family stands for.
+_ANY = "[A-Z0-9_]+"
+#: A list of who may do what is for one level (condor_perms.h), perhaps of one daemon. A misspelt level would leave the
+#: level that was meant without its list, so it must not pass for a knob.
+_AT_LEVEL = (
+    "(?:READ|WRITE|NEGOTIATOR|ADMINISTRATOR|OWNER|CONFIG|DAEMON|SOAP|DEFAULT|CLIENT"
+    "|ADVERTISE_STARTD|ADVERTISE_SCHEDD|ADVERTISE_MASTER)(?:_[A-Z0-9_]+)?"
+)
+
 
 class Kind(enum.Enum):
     """The type of a knob's value; `values.convert` says what text each one takes."""
@@ -91,7 +100,11 @@ class Knob:
     def pattern(self) -> re.Pattern[str]:
         """The expression that the upper-case names of a family match."""
         parts = [
-            "[A-Z0-9_]+" if part.startswith("<") else re.escape(part)
+            _AT_LEVEL
+            if part == "<LEVEL>" and self.name.endswith(part)
+            else _ANY
+            if part.startswith("<")
+            else re.escape(part)
             for part in re.split("(<[^>]*>)", self.name.upper())
         ]
         return re.compile("".join(parts))

@@ -108,3 +108,15 @@ def test_environment_wins(tmp_path):
     with pytest.raises(ConfigurationError) as caught:
         load_toml(tmp_path, "", _CONDOR_HAD_USE_PRIMARY="maybe")
     assert str(caught.value) == "<Environment>: HAD_USE_PRIMARY must be true or false (got maybe)"
+
+
+@pytest.mark.parametrize("name", ["ALLOW_DEAMON", "DENY_ADMINISTRATION", "HOSTALLOW_WRIT"])
+def test_a_list_for_no_level_is_refused(tmp_path, name):
+    """A misspelt level would leave the one that was meant open, so it is no knob."""
+    assert messages(tmp_path, f'{name} = "somebody@example.org"\n') == [(1, f"{name} is not a knob")]
+
+
+@pytest.mark.parametrize("name", ["ALLOW_DAEMON", "ALLOW_WRITE_COLLECTOR", "DENY_ADVERTISE_STARTD_COLLECTOR"])
+def test_a_list_for_a_level_may_be_one_daemons(tmp_path, name):
+    """The lists of a level, and those of a level at one daemon, are knobs."""
+    assert load_toml(tmp_path, f'{name} = "somebody@example.org"\n').text(name) == "somebody@example.org"
