@@ -72,7 +72,8 @@ class PatientWriter:
 
     async def _watch(self, report_stuck: Callable[[tuple[object, ...]], None]) -> None:
         while True:
-            if not self._pending:
+            # Again and again: a quick act can be over before this task has its turn.
+            while not self._pending:
                 self._has_work = trio.Event()
                 await self._has_work.wait()
             oldest = self._pending[0]

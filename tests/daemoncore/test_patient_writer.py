@@ -53,6 +53,18 @@ async def test_acts_end_in_order(writer):
     assert made.pending_count == 0
 
 
+async def test_an_act_may_be_over_before_anybody_looks(writer):
+    """An act that ends while the loop is busy harms nothing, whichever task has its turn first (trio throws dice)."""
+    made, heard = writer
+    for number in range(500):
+        made.submit(number, lambda: None)
+        threading.Event().wait(0.0001)
+        for _ in range(number % 5):
+            await trio.lowlevel.checkpoint()
+    await heard.until(500)
+    assert heard.ended == list(range(500))
+
+
 async def test_an_act_without_an_end_is_told_once_with_all_behind_it(mock_clock, writer):
     """When it ends after all, the others follow, and the next one that hangs is news again."""
     made, heard = writer
