@@ -197,6 +197,8 @@ class Link:
 
                 nursery.start_soon(until, self._news)
                 nursery.start_soon(until, self._hurry)
+        # It was looked at; left set, it would make us look again without end.
+        self._hurry = trio.Event()
 
     async def _converse(self) -> None:
         letter = self._letter
