@@ -56,7 +56,7 @@ class DurableError(Exception):
 
 
 @contextlib.contextmanager
-def _failures_named(act: str, path: Path) -> Iterator[None]:
+def failures_named(act: str, path: Path) -> Iterator[None]:
     """Turn an OSError into a DurableError that says what was being done to which file."""
     try:
         yield
@@ -107,7 +107,7 @@ def replace_file(
         DurableError: the target is as before, and no temporary file is left.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with _failures_named("replace the file", path):
+    with failures_named("replace the file", path):
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
         try:
             try:
@@ -188,7 +188,7 @@ class SlotStore:
         """
         if not path.exists():
             replace_file(path, bytes(2 * SLOT_BYTES), owner=owner)
-        with _failures_named("open the slots", path):
+        with failures_named("open the slots", path):
             store = cls(path, os.open(path, os.O_RDWR | os.O_NOFOLLOW))
         try:
             store._load()
@@ -199,7 +199,7 @@ class SlotStore:
 
     def _load(self) -> None:
         """Read both slots, lengthening a file that something cut short."""
-        with _failures_named("read the slots", self._path):
+        with failures_named("read the slots", self._path):
             data = os.pread(self._descriptor, 2 * SLOT_BYTES, 0)
             if len(data) < 2 * SLOT_BYTES:
                 _write_all(self._descriptor, bytes(2 * SLOT_BYTES - len(data)), len(data))
@@ -246,7 +246,7 @@ class SlotStore:
             raise DurableError(message, path=self._path)
         slot = Slot(generation=self.generation + 1, payload=payload)
         index = 1 - self._newest_index
-        with _failures_named("write a slot", self._path):
+        with failures_named("write a slot", self._path):
             _write_all(self._descriptor, encode_slot(slot), index * SLOT_BYTES)
             os.fdatasync(self._descriptor)
         self._newest, self._newest_index, self._damage = slot, index, None
