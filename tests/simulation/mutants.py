@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import functools
 import hashlib
 from collections.abc import Callable, Iterator
 
@@ -53,7 +54,8 @@ class Mutant:
     line: int
     before: str
     after: str
-    tree: ast.Module
+    #: Makes the wrong syntax tree; most mutants are only ever named.
+    make: Callable[[], ast.Module]
     #: Counts equal changes within one function.
     number: int = 0
 
@@ -76,12 +78,17 @@ def mutants_of(module: str, source: str) -> Iterator[Mutant]:
     for function, body in _functions(tree):
         for node in [body, *_code_of(body)]:
             for before, after, put, take in _changes(node):
-                put()
-                mutated = copy.deepcopy(tree)
-                take()
+                make = functools.partial(_mutated, tree, put, take)
                 key = function, before, after
                 number = seen[key] = seen.get(key, -1) + 1
-                yield Mutant(module, function, getattr(node, "lineno", 0), before, after, mutated, number)
+                yield Mutant(module, function, getattr(node, "lineno", 0), before, after, make, number)
+
+
+def _mutated(tree: ast.Module, put: Callable[[], None], take: Callable[[], None]) -> ast.Module:
+    put()
+    mutated = copy.deepcopy(tree)
+    take()
+    return mutated
 
 
 def _functions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef]]:
