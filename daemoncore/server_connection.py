@@ -4,6 +4,8 @@ Reading, the protocol and the handlers share one task, so a handler that takes i
 else. Whatever the peer sends, and whatever a handler does, ends at most this connection.
 """
 
+import errno
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Final, Protocol
 
@@ -16,6 +18,7 @@ from daemoncore.cedar.errors import WireError
 from daemoncore.cedar.handshake import Peer
 from daemoncore.cedar.scalars import MessageReader, MessageWriter
 from daemoncore.cedar.server_conversation import CommandReceived, Finished, Refused, ServerConversation
+from daemoncore.cedar.stream_state import StreamState
 
 _CHUNK_BYTES: Final = 64 * 1024
 #: What sending and receiving raise when the other side is not there any more.
@@ -73,6 +76,19 @@ class Request:
         """Send an answer, or any message on a connection that is kept open."""
         await self._connection.send(self._connection.conversation.stream.encode(message))
 
+    def hand_over(self) -> tuple[StreamState, int]:
+        """Give the connection to another process; what is left to the handler is to return.
+
+        Returns:
+            What that process must know of the stream, and a descriptor of the socket, which the caller closes once that
+            process has it.
+
+        Raises:
+            OSError: the connection is none of the operating system's, or there is no descriptor left.
+            WireError: the peer did not wait for its answer.
+        """
+        return self._connection.hand_over()
+
     async def messages(self) -> AsyncIterator[tuple[int, MessageReader]]:
         """Yield what follows on a connection that is kept open: each time a command and its payload.
 
@@ -127,6 +143,7 @@ class ServerConnection:
         self._tell_refusal = refuse
         self._now = now
         self._events: list[CommandReceived | Refused | Finished] = []
+        self._is_handed_over = False
 
     async def run(self) -> None:
         """Serve until the peer closes, or has to go."""
@@ -202,7 +219,15 @@ class ServerConnection:
             # A mistake in one handler must not end the daemon, nor leave the peer waiting.
             self._observer.handler_failed(event.command, self._address, error)
             return False
-        return not (entry.is_kept_open and event.peer.is_ours)
+        return not (self._is_handed_over or (entry.is_kept_open and event.peer.is_ours))
+
+    def hand_over(self) -> tuple[StreamState, int]:
+        """Give the connection away; see `Request.hand_over`."""
+        if not isinstance(self._stream, trio.SocketStream):
+            raise OSError(errno.ENOTSOCK, "only a socket can be given to another process")
+        state = self.conversation.stream.hand_over()
+        self._is_handed_over = True
+        return state, os.dup(self._stream.socket.fileno())
 
     def _refuse(self, reason: str, sentence: str) -> None:
         peer = self.conversation.peer

@@ -61,6 +61,7 @@ class Command(enum.IntEnum):
     HAD_PAUSE = 7102  # hadctl stops elections in the whole pool
     HAD_RESUME = 7103  # hadctl ends a pause or a hold
     HAD_STATUS = 7104  # hadctl asks a member what it thinks, level READ
+    REPLICATION_FETCH = 7110  # a transferer asks for the newest version, and stays for the next ones
 
     # every daemon of HTCondor
     DC_RAISESIGNAL = 60000

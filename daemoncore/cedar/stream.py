@@ -8,12 +8,13 @@ whoever changed one byte of the handshake is found out here. (HTCondor src/condo
 condor_crypt_aesgcm.cpp.)
 
 A received message is decrypted when it is asked for, not before, since its predecessor may have switched the key on.
+
+The cipher is imported with the first key, because short-lived programs on clear connections start in half the time
+without it.
 """
 
 import hashlib
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from typing import TYPE_CHECKING, Self
 
 from daemoncore.cedar.errors import DecryptionError, LimitExceeded, ProtocolError, WireError
 from daemoncore.cedar.packets import (
@@ -26,6 +27,10 @@ from daemoncore.cedar.packets import (
     packet_header,
 )
 from daemoncore.cedar.scalars import MessageReader, MessageWriter
+from daemoncore.cedar.stream_state import DirectionState, StreamState
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 IV_BYTES = 16
 TAG_BYTES = 16
@@ -58,11 +63,14 @@ class _Digest:
 class _Direction:
     """The nonces and the handshake digest of one direction of an encrypted connection."""
 
-    def __init__(self, cipher: AESGCM, handshake: bytes, iv: bytes | None) -> None:
+    def __init__(self, cipher: "AESGCM", state: DirectionState) -> None:
         self._cipher = cipher
-        self._handshake = handshake
-        self._iv = iv
-        self._count = 0
+        self._handshake = state.handshake
+        self._iv = state.iv
+        self._count = state.count
+
+    def state(self) -> DirectionState:
+        return DirectionState(self._handshake, self._iv, self._count)
 
     def _nonce(self, iv: bytes) -> bytes:
         if self._count >= _PACKETS_PER_KEY:
@@ -84,6 +92,8 @@ class _Direction:
         return b"".join((header, prefix, sealed))
 
     def decrypt(self, packet: Packet) -> bytes:
+        from cryptography.exceptions import InvalidTag
+
         sealed = packet.body
         if self._iv is None:
             self._iv, sealed = sealed[:IV_BYTES], sealed[IV_BYTES:]
@@ -113,7 +123,10 @@ class Stream:
         self._received = _Digest()
         self._outgoing: _Direction | None = None
         self._incoming: _Direction | None = None
+        self._key: bytes | None = None
         self._failure: WireError | None = None
+        self._is_handed_over = False
+        self._is_taken_over = False
 
     @property
     def is_encrypted(self) -> bool:
@@ -139,6 +152,7 @@ class Stream:
         Raises:
             WireError: the peer's bytes are no message. The connection is of no further use; asking again raises again.
         """
+        assert not self._is_handed_over, "another process has this connection"
         if self._failure is not None:
             raise self._failure
         try:
@@ -204,6 +218,7 @@ class Stream:
         return b"".join(self._seal(chunk, is_last) for chunk, is_last in cut(message, cut_bytes))
 
     def _seal(self, chunk: bytes, is_last: bool) -> bytes:
+        assert not self._is_handed_over, "another process has this connection"
         if self._outgoing is not None:
             return self._outgoing.encrypt(chunk, is_last=is_last)
         packet = packet_header(len(chunk), is_last=is_last) + chunk
@@ -221,10 +236,54 @@ class Stream:
         assert not self._pieces, "encryption is switched on between messages"
         assert len(key) == KEY_BYTES, f"a key has {KEY_BYTES} bytes (got {len(key)})"
         assert len(iv) == IV_BYTES, f"an IV has {IV_BYTES} bytes (got {len(iv)})"
-        cipher = AESGCM(key)
+        assert not self._is_taken_over, (
+            "what was said before belongs to the handshake, and only our predecessor heard it"
+        )
         sent, received = self._sent.value(), self._received.value()
-        self._outgoing = _Direction(cipher, sent + received, iv)
-        self._incoming = _Direction(cipher, received + sent, None)
+        self._use(key, DirectionState(sent + received, iv, 0), DirectionState(received + sent, None, 0))
+
+    def _use(self, key: bytes, outgoing: DirectionState, incoming: DirectionState) -> None:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        cipher = AESGCM(key)
+        self._key = key
+        self._outgoing = _Direction(cipher, outgoing)
+        self._incoming = _Direction(cipher, incoming)
+
+    def hand_over(self) -> StreamState:
+        """Return all that another process needs in order to go on with the connection, between two messages.
+
+        This stream is at its end with it: two users of one key would repeat nonces, so further use is an assertion.
+
+        Raises:
+            WireError: the peer has sent a part of a message too early, or something that is none.
+        """
+        if self._failure is not None:
+            raise self._failure
+        if self._pieces:
+            raise ProtocolError(
+                f"the peer had to wait for an answer, and sent {self._pieces_bytes} bytes of a message"
+            )
+        self._is_handed_over = True
+        return StreamState(
+            self._packets.limits,
+            self._packets.take_raw(self._packets.buffered_bytes),
+            self._key,
+            self._outgoing.state() if self._outgoing else None,
+            self._incoming.state() if self._incoming else None,
+        )
+
+    @classmethod
+    def take_over(cls, state: StreamState) -> Self:
+        """Return a stream that goes on where the one that was handed over stopped."""
+        stream = cls(state.limits)
+        stream._packets.receive_data(state.buffered)
+        stream._is_taken_over = True
+        if state.key is not None:
+            assert state.outgoing is not None, "a key is used in both directions"
+            assert state.incoming is not None, "a key is used in both directions"
+            stream._use(state.key, state.outgoing, state.incoming)
+        return stream
 
     def reset_digests(self) -> None:
         """Forget the clear conversation so far: a shared port server took it, the daemon behind it did not see it."""

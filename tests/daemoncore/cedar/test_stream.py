@@ -1,5 +1,7 @@
 """One side of a connection: encryption that binds the handshake, limits, and what hostile bytes can do."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from daemoncore.cedar.packets import (
     encode_packets,
 )
 from daemoncore.cedar.stream import LARGEST_CUT_BYTES, Stream
+from daemoncore.cedar.stream_state import StreamState
 
 KEY = bytes(range(32))
 IV = b"\xff\xff\xff\xfe" + bytes(12)
@@ -241,3 +244,77 @@ def test_any_bytes_give_messages_or_a_wire_error(data, is_encrypted):
     if is_encrypted:
         stream.encrypt_with(KEY, IV)
     messages_of(stream, [data])
+
+
+def handed_over(stream):
+    """Return the stream as another process gets it, by way of JSON."""
+    return Stream.take_over(
+        StreamState.from_document(json.loads(json.dumps(stream.hand_over().to_document())))
+    )
+
+
+@pytest.mark.parametrize("sent_before", [0, 1, 3])
+@pytest.mark.parametrize("received_before", [0, 1, 3])
+def test_an_encrypted_stream_goes_on_in_another_process(sent_before, received_before):
+    """Whoever takes a stream over reads and writes what its predecessor would have, from the first packet or a later one."""
+    client, server = pair()
+    for _ in range(received_before):
+        server.receive_data(client.encode(b"earlier"))
+        assert server.next_message().rest() == b"earlier"
+    for _ in range(sent_before):
+        client.receive_data(server.encode(b"answer"))
+        assert client.next_message().rest() == b"answer"
+    early = client.encode(b"early")
+    server.receive_data(early[:7])
+    successor = handed_over(server)
+    successor.receive_data(early[7:])
+    assert successor.next_message().rest() == b"early"
+    assert successor.is_encrypted
+    for text in (b"one", b"two"):
+        client.receive_data(successor.encode(text))
+        assert client.next_message().rest() == text
+
+
+def test_a_clear_stream_goes_on_in_another_process():
+    """The limits and the bytes that came too early go with it, and it stays clear: nobody heard the whole handshake."""
+    server = Stream(AFTER_AUTHENTICATION)
+    server.receive_data(encode_packets(b"question") + b"raw")
+    successor = handed_over(server)
+    assert successor.next_message().rest() == b"question"
+    assert successor.receive_raw(10) == b"raw"
+    assert successor.hand_over().limits == AFTER_AUTHENTICATION
+    with pytest.raises(AssertionError, match="predecessor"):
+        handed_over(Stream()).encrypt_with(KEY, IV)
+
+
+def test_a_stream_that_was_handed_over_is_not_used_any_more():
+    """Two users of one key would repeat its nonces."""
+    _, server = pair()
+    server.hand_over()
+    with pytest.raises(AssertionError, match="another process"):
+        server.encode(b"hello")
+    with pytest.raises(AssertionError, match="another process"):
+        server.next_message()
+
+
+def test_a_stream_is_handed_over_between_messages():
+    """A peer that has sent a part of a message, or no message at all, keeps its connection from being handed over."""
+    half = Stream()
+    half.receive_data(encode_packets(b"abcd", cut_bytes=2)[:7])
+    assert half.next_message() is None
+    with pytest.raises(ProtocolError, match="2 bytes of a message"):
+        half.hand_over()
+    broken = Stream()
+    broken.receive_data(b"GET / HTTP/1.0")
+    with pytest.raises(ProtocolError):
+        broken.next_message()
+    with pytest.raises(ProtocolError):
+        broken.hand_over()
+
+
+def test_the_key_is_not_shown():
+    """A state in a traceback or a log does not give the key away."""
+    client, _ = pair()
+    state = client.hand_over()
+    assert KEY.hex() not in repr(state)
+    assert repr(KEY) not in repr(state)
