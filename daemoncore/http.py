@@ -8,6 +8,7 @@ one is told 503 and closed), so many bytes of header, so long for a request to a
 A body is not wanted; one that comes all the same ends the connection.
 """
 
+import http
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 from urllib.parse import parse_qsl
@@ -237,7 +238,8 @@ class _Connection:
         ]
         if response.status != 204:
             headers.append(("Content-Length", str(len(response.body))))
-        head = h11.Response(status_code=response.status, headers=headers)
+        reason = http.HTTPStatus(response.status).phrase
+        head = h11.Response(status_code=response.status, headers=headers, reason=reason)
         data = self._protocol.send(head) or b""
         if response.body and not is_head:
             data += self._protocol.send(h11.Data(data=response.body)) or b""

@@ -6,6 +6,7 @@ what it *is* is `had_is_leader`, leadership only: the pair with `had_controllee_
 
 from typing import Final
 
+from daemoncore.cedar.handshake import Refusal
 from daemoncore.families import Family, Kind
 from had.events import Kind as MessageKind
 from had.transitions import State
@@ -18,10 +19,11 @@ SEND_REASONS: Final = ("timeout", "refused", "unreachable", "reset", "denied", "
 EXIT_REASONS: Final = ("requested", "exited", "signalled", "killed", "start_failed")
 ACTIONS: Final = ("start", "stop")
 
-#: Why a message was not taken: the machine's reasons first, then the wire's; `other` is the rest.
+#: Why a message was not taken: the machine's reasons first, then the command port's; `other` is the rest.
 REJECT_REASONS: Final = (
     *("own_identity", "wrong_address", "not_a_member", "controllee_mismatch", "epoch_jump", "replayed"),
-    *("malformed", "denied", "unknown_command", "limit", "other"),
+    *(refusal.value for refusal in Refusal),
+    *("slow", "too_many", "other"),
 )
 
 #: Seconds. A round trip on one host takes a tenth of a millisecond; T is 0.05 to 10.

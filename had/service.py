@@ -90,7 +90,7 @@ class Service:
         server.register(Command.HAD_ALIVE_CMD, Level.DAEMON, self._alive)
         server.register(Command.HAD_SEND_ID_CMD, Level.DAEMON, self._send_id)
         server.register(Command.HAD_HEARTBEAT, Level.DAEMON, self._heartbeats, is_kept_open=True)
-        server.register(Command.HAD_STATUS, Level.READ, self._status, has_payload=False)
+        server.register(Command.HAD_STATUS, Level.READ, self._status)
         server.register(Command.HAD_SWITCHOVER, Level.ADMINISTRATOR, self._switchover)
         server.register(Command.HAD_PAUSE, Level.ADMINISTRATOR, self._pause)
         server.register(Command.HAD_RESUME, Level.ADMINISTRATOR, self._resume)
@@ -173,6 +173,9 @@ class Service:
     # --- operators --------------------------------------------------------------------------------------------
 
     async def _status(self, request: Request) -> None:
+        reader = _payload(request)
+        reader.get_ad()
+        reader.end()
         await request.reply(request.writer().put_string(self._reins.status()))
 
     async def _switchover(self, request: Request) -> None:

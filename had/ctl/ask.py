@@ -97,7 +97,8 @@ async def ask_status(target: Target, caller: Client, timeout_seconds: float) -> 
 
 async def _fetch(address: Address, caller: Client) -> str:
     async with await caller.connect(address, Command.HAD_STATUS) as connection:
-        # The question is the command itself; no payload follows it.
+        # A question that could be asked in a resumed session needs a payload, which proves that the session is ours.
+        await connection.send(connection.writer().put_ad(ClassAd()))
         reader = await connection.receive()
         return reader.get_text()
 

@@ -72,7 +72,7 @@ def parts(answer):
 async def test_get_answers_with_the_handlers_bytes(world, autojump_clock):
     """A known path gives status, type, length and body, and is counted under its route."""
     first, headers, body = parts(await world.ask(get("/metrics")))
-    assert first == "HTTP/1.1 200 "
+    assert first == "HTTP/1.1 200 OK"
     assert headers["Content-Type"] == "text/plain"
     assert headers["Content-Length"] == "12"
     assert headers["Cache-Control"] == "no-store"
@@ -91,7 +91,7 @@ async def test_options_lists_the_methods(world, autojump_clock):
     """OPTIONS answers 204 with Allow, for a path and for the server."""
     for path, route in (("/leader", "/leader"), ("*", "other")):
         first, headers, body = parts(await world.ask(get(path, method="OPTIONS")))
-        assert first == "HTTP/1.1 204 "
+        assert first == "HTTP/1.1 204 No Content"
         assert headers["Allow"] == "GET, HEAD, OPTIONS"
         assert body == b""
         assert world.counted.pop() == (route, 204)
@@ -101,7 +101,7 @@ async def test_options_lists_the_methods(world, autojump_clock):
 async def test_other_methods_are_refused_with_a_reason(world, autojump_clock, method):
     """Nothing that could change something is allowed."""
     first, headers, body = parts(await world.ask(get("/metrics", method=method)))
-    assert first == "HTTP/1.1 405 "
+    assert first == "HTTP/1.1 405 Method Not Allowed"
     assert headers["Allow"] == "GET, HEAD, OPTIONS"
     assert b"changes nothing" in body
 
@@ -109,7 +109,7 @@ async def test_other_methods_are_refused_with_a_reason(world, autojump_clock, me
 async def test_unknown_path_lists_the_known_ones(world, autojump_clock):
     """404 says what there is."""
     first, _, body = parts(await world.ask(get("/follower")))
-    assert first == "HTTP/1.1 404 "
+    assert first == "HTTP/1.1 404 Not Found"
     assert body == b"no such page: /follower; there are: /broken /leader /metrics\n"
     assert world.counted == [("other", 404)]
 

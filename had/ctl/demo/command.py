@@ -135,8 +135,10 @@ async def _play(managers: Managers, place: Place, configured: Configured) -> tup
 def _tell_how_to_look(place: Place) -> None:
     configuration, folder = shlex.quote(str(place.configuration)), shlex.quote(str(place.folder))
     print("The pool goes on running. Look at it:")
-    print(f"  hadctl status --watch -c {configuration}")
+    # Not everybody has the program on the search path; what was called is what can be called.
+    program = shlex.quote(sys.argv[0]) if Path(sys.argv[0]).name == "hadctl" else "hadctl"
+    print(f"  {program} status --watch -c {configuration}")
     for index, name in enumerate(MANAGERS, 1):
         log = shlex.quote(str(place.log_folder(name) / "HADLog"))
         print(f"  {name}: http://127.0.0.{index}:{PORTS[1]}/ and {log}")
-    print(f"End it:\n  hadctl demo --stop --folder {folder}\n")
+    print(f"End it:\n  {program} demo --stop --folder {folder}\n")
