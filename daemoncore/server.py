@@ -14,6 +14,7 @@ its own connection, is counted by reason, and told to the observer with whether 
 same address within the last minute.
 """
 
+import resource
 import socket
 import time
 from collections import Counter
@@ -76,7 +77,7 @@ class CommandServer:
         Args:
             security: who we are, what connections must be like, and who may do what.
             observer: hears what happens.
-            limits: how much peers may take.
+            limits: how much peers may take; by default as much as this process can afford.
             sessions: where sessions are kept.
             host: our name in the ids of sessions; with the process and the time it makes them unique.
             names_of: finds the names of a peer's address, for lists with patterns of host names; none are known without.
@@ -84,7 +85,7 @@ class CommandServer:
         """
         self.sessions = SessionCache() if sessions is None else sessions
         self.security = security
-        self.limits = limits or ServerLimits()
+        self.limits = limits or affordable_limits()
         self.observer = observer
         self._names_of = names_of
         self._now = now
@@ -253,6 +254,20 @@ class _Gate:
             is_family=identity.method == "FAMILY",
         )
         return self.server.security.authorizer.refusal(Level(self.level_of(command)), visitor)
+
+
+def affordable_limits() -> ServerLimits:
+    """Return the usual limits, within half of the descriptors that this process may have (ulimit -n).
+
+    Otherwise strangers that only connect could leave none for our own calls, our guard and our files.
+    """
+    usual = ServerLimits()
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if descriptors == resource.RLIM_INFINITY:
+        return usual
+    total = min(usual.connections, descriptors // 2)
+    of_one = min(usual.connections_of_one_address, total // 2)
+    return attrs.evolve(usual, connections=total, connections_of_one_address=of_one)
 
 
 async def _do_nothing(_request: Request) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import resource
 
 import attrs
 import pytest
@@ -12,6 +13,7 @@ from daemoncore.cedar.akep2 import Secret
 from daemoncore.cedar.commands import Command
 from daemoncore.client import CallFailed
 from daemoncore.credentials import Credentials
+from daemoncore.server import affordable_limits
 from tests.daemoncore import command_ports
 from tests.daemoncore.command_ports import UPDATE
 
@@ -80,3 +82,17 @@ async def test_a_mistake_of_ours_in_a_login_ends_one_connection(tmp_path, autoju
     ((command, error),) = port.observer.failures
     assert command == Command.DC_AUTHENTICATE
     assert isinstance(error, KeyError)
+
+
+@pytest.mark.parametrize(
+    ("descriptors", "total", "of_one_address"), [(64, 32, 16), (500, 250, 125), (1024, 400, 150)]
+)
+def test_strangers_get_at_most_half_of_our_descriptors(descriptors, total, of_one_address):
+    """However few files a daemon may open, those who only connect leave enough for what it needs itself."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, hard))
+    try:
+        limits = affordable_limits()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert (limits.connections, limits.connections_of_one_address) == (total, of_one_address)
