@@ -18,6 +18,7 @@ import pytest
 
 from tests.bench.faults import RECOVER_SECONDS, Faults
 from tests.bench.idle import SETTLE_SECONDS, measure_idle
+from tests.bench.measures import BY_SLUG
 from tests.bench.report import Results
 from tests.end_to_end.networks import Loopback, Namespaces
 from tests.end_to_end.pool import Pool
@@ -86,7 +87,9 @@ class Bench:
         self.reason = why_not_apart()
         if self.reason and "network_cut" in self.faults:
             self.faults.remove("network_cut")
-            self.results.failures.append(f"no network was cut: {self.reason}")
+            self.results.notes.append(f"{BY_SLUG['network_cut'].title}, and its healing: {self.reason}")
+        if self.reason and "idle" in options.scenarios:
+            self.results.notes.append(f"bytes a second of an idle pool: {self.reason}")
         self.network, self.knobs = (Loopback, {}) if self.reason else (Namespaces, APART)
         self.idle_cells = IDLE_CELLS[:1] if options.quick else IDLE_CELLS
         self.cells = [(n, t) for t in options.timeouts for n in options.members] if self.faults else []
@@ -126,10 +129,15 @@ class Bench:
                         self._run(pool, members, t, done + 1)
                         done += 1
                 except AssertionError as error:
-                    first = str(error).partition("\n")[0]
-                    self.results.failures.append(f"N={members} T={t:g}, run {done + 1}: {first}")
-                    (self.folder / f"{folder.name}.failure").write_text(str(error))
-                    say(f"N={members} T={t:g}: {first}; the pool is replaced")
+                    self._failed(f"N={members} T={t:g}, run {done + 1}", error)
+
+    def _failed(self, title, error):
+        """Keep what went wrong in one line, and the whole story where it outlives the bench."""
+        first = str(error).partition("\n")[0]
+        with tempfile.NamedTemporaryFile("w", prefix="had-bench-", suffix=".failure", delete=False) as file:
+            file.write(str(error))
+        self.results.failures.append(f"{title}: {first} (logs: {file.name})")
+        say(self.results.failures[-1])
 
     def _run(self, pool, members, t, number):
         figures = []
@@ -161,7 +169,7 @@ class Bench:
                 is_apart=is_apart,
             )
         except AssertionError as error:
-            self.results.failures.append(f"N={members} T={t:g}, idle: {str(error).partition(chr(10))[0]}")
+            self._failed(f"N={members} T={t:g}, idle", error)
 
 
 def say(text):

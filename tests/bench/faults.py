@@ -8,13 +8,25 @@ at a random moment of the heartbeats.
 import os
 import random
 import signal
+import socket
+import sys
 import time
+from pathlib import Path
 
 from daemoncore import boottime
 from tests.end_to_end.lives import gap_seconds, overlap_seconds
 
 #: The controllee's second death counts as quick, and would make the node abstain, if it comes sooner than this.
 RECOVER_SECONDS = 1
+
+
+def is_listening(pid, host, port):
+    """Whether somebody listens on an address, as the process with this number sees the network."""
+    # The kernel prints the four bytes of an address as one number of its own byte order.
+    number = int.from_bytes(socket.inet_aton(host), sys.byteorder)
+    wanted = (f"{number:08X}:{port:04X}", "0A")
+    lines = Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
+    return any((words[1], words[3]) == wanted for words in (line.split() for line in lines))
 
 
 class Faults:
@@ -51,9 +63,23 @@ class Faults:
                 node.kill_host()
         at = boottime.now()
         self.pool.start()
-        self._keep("cold_start", self._new_life(at).began - at)
+        ready = self._until_all_listen()
+        began = self._new_life(at).began
+        self._keep("cold_start", began - at)
+        self._keep("cold_ready", max(0.0, began - ready))
         self.settle()
         self._keep_overlap(at)
+
+    def _until_all_listen(self):
+        """Wait for the command ports of all daemons; return when the last one was there, to 10 ms."""
+        self.pool.wait(
+            lambda: all(
+                is_listening(node.pid, node.host, self.pool.network.port) for node in self.pool.nodes
+            ),
+            self._patience_seconds,
+            "the command port of every daemon",
+        )
+        return boottime.now()
 
     def host_killed(self):
         """Kill everything on the leader's host; then let it return."""

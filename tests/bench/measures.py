@@ -41,6 +41,10 @@ MEASURES = (
         },
     ),
     Measure(
+        "cold_ready",
+        "... after the last daemon was ready",
+    ),
+    Measure(
         "host_killed",
         "takeover, leader's host killed",
         promise=lambda t: 1.5 * t + 0.5,

@@ -11,11 +11,14 @@ import attrs
 
 from tests.bench.measures import BY_SLUG, MEASURES
 
+#: Promise S1: members and T, and what a daemon stays below then.
+IDLE_CELL, IDLE_CPU_PERCENT, IDLE_RSS_MB = (3, 2.0), 0.3, 50.0
+
 HEADER = (
-    f"{'':34} {'N':>3} {'n':>3} {'median':>8} {'maximum':>8} {'promise':>8} {'aim':>6}   "
+    f"{'':36} {'N':>3} {'n':>3} {'median':>8} {'maximum':>8} {'promise':>8} {'aim':>6}   "
     f"{'12*N*T':>7} {'median':>7} {'maximum':>7}"
 )
-ABOVE = f"{'':34} {'':>3} {'':>3} {'seconds':>8} {'':>8} {'':>8} {'':>6}   {'HTCondor 25.14':>14}"
+ABOVE = f"{'':36} {'':>3} {'':>3} {'seconds':>8} {'':>8} {'':>8} {'':>6}   {'HTCondor 25.14':>14}"
 
 
 def machine():
@@ -43,6 +46,8 @@ class Results:
         self.costs = []
         #: What went wrong: a pool that did not come into order, a scenario that could not be measured.
         self.failures = []
+        #: What could not be measured here, and why.
+        self.notes = []
         self.load_averages = []
 
     def keep(self, timeout_seconds, members, slug, seconds):
@@ -62,7 +67,7 @@ class Results:
                             f"{BY_SLUG[slug].title}, N={members}, T={t:g}: {late} of {len(values)} runs above "
                             f"{promise(t):g} s, the worst {max(values):.3f} s"
                         )
-        return found
+        return found + [line for cost in self.costs for line in _broken_by(cost)]
 
     def as_json(self):
         """Return everything as plain values."""
@@ -78,6 +83,7 @@ class Results:
             "cells": cells,
             "idle": [attrs.asdict(cost) for cost in self.costs],
             "failures": self.failures,
+            "notes": self.notes,
         }
 
     # --- tables -----------------------------------------------------------------------------------------------
@@ -90,7 +96,8 @@ class Results:
             parts.append(_idle_table(self.costs))
         broken = [f"not held: {line}" for line in self.broken_promises()]
         wrong = [f"went wrong: {line}" for line in self.failures]
-        parts.append("\n".join(broken + wrong) or "Every promise was held in every run.")
+        notes = [f"not measured: {line}" for line in self.notes]
+        parts.append("\n".join(notes + (broken + wrong or ["Every promise was held in every run."])))
         return "\n\n".join(parts)
 
     def _heading(self):
@@ -100,6 +107,17 @@ class Results:
             f"{m['date']}, {m['processor']}, {m['cores']} cores, Linux {m['kernel']}, Python {m['python']}; "
             f"load average {min(loads):.1f} to {max(loads):.1f}"
         )
+
+
+def _broken_by(cost):
+    """Return what one daemon's idle cost breaks of promise S1, as text."""
+    if (cost.members, cost.timeout_seconds) != IDLE_CELL:
+        return
+    cpu_percent = cost.cpu_percent + cost.guard_cpu_percent
+    if cpu_percent >= IDLE_CPU_PERCENT:
+        yield f"idle {cost.role}: {cpu_percent:.2f} % of a core, guard included (promise {IDLE_CPU_PERCENT:g} %)"
+    if cost.rss_mb >= IDLE_RSS_MB:
+        yield f"idle {cost.role}: {cost.rss_mb:.1f} MB resident (promise {IDLE_RSS_MB:g} MB)"
 
 
 def _table(t, slugs):
@@ -116,7 +134,7 @@ def _row(measure, t, members, values):
     median, maximum = measure.condor.get((members, t), (None, None))
     formula = 12 * members * t if measure.has_formula else None
     return (
-        f"{measure.title:34} {members:3} {len(values):3} {statistics.median(values):8.3f} {max(values):8.3f}"
+        f"{measure.title:36} {members:3} {len(values):3} {statistics.median(values):8.3f} {max(values):8.3f}"
         f"{mark}{_number(promise, 7, 3)} {_number(measure.aim(t) if measure.aim else None, 6, 2)}   "
         f"{_number(formula, 7, 1)} {_number(median, 7, 1)} {_number(maximum, 7, 1)}"
     )
