@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
@@ -83,7 +82,8 @@ class Service:
     def __init__(self, reins: Reins) -> None:
         self._reins = reins
         self._numbers = itertools.count(1)
-        self._streams: Counter[Member] = Counter()
+        #: The stream that each member opened last.
+        self._streams: dict[Member, trio.CancelScope] = {}
 
     def register(self, server: CommandServer) -> None:
         """Offer every command."""
@@ -112,18 +112,21 @@ class Service:
         member = self._take(request, _payload(request), Kind.HEARTBEAT)
         if member is None:
             return
-        self._streams[member] += 1
-        try:
-            await self._follow_stream(request)
-        finally:
-            self._streams[member] -= 1
-            # A stranger's names must not add up.
-            self._streams += Counter()
-            self._reins.heard(member)
+        # A member has one connection to us. An older one was cut off without a word, and would pass for a sign of life.
+        if member in self._streams:
+            self._streams[member].cancel()
+        with trio.CancelScope() as scope:
+            self._streams[member] = scope
+            try:
+                await self._follow_stream(request)
+            finally:
+                if self._streams[member] is scope:
+                    del self._streams[member]
+                    self._reins.heard(member)
 
     def is_streaming(self, member: Member) -> bool:
         """Whether a connection of this member's is open."""
-        return self._streams[member] > 0
+        return member in self._streams
 
     async def _follow_stream(self, request: Request) -> None:
         following = request.messages()
