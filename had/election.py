@@ -66,7 +66,7 @@ from had.events import (
     SwitchoverRequested,
     Transition,
 )
-from had.fitness import Fitness
+from had.fitness import Fitness, start_ends_at
 from had.ledger import DISK_RETRY_SECONDS, MAXIMUM_EPOCH, Ledger, owner
 from had.peers import Peer, Report, forget_strangers, live_leaders, relisted
 from had.ranking import Standing, outranks, standing
@@ -75,9 +75,6 @@ from had.transitions import LEGAL, Reason, Run, State
 
 GUARD_SECONDS = 0.25
 """Nobody starts sooner than this after a leader's daemon was found gone: its guard needs up to 0.2 s (P4)."""
-
-MAXIMUM_EPOCH_JUMP = 2**20 * 128
-"""A heard epoch further ahead than this is a broken peer's, not the pool's (hard case 2)."""
 
 _RESTING = frozenset({State.PRE, State.PASSIVE, State.WITNESS})
 """States in which nothing has to be stopped before the daemon may end."""
@@ -209,7 +206,10 @@ class Election:
         if rejection is not None:
             self._note("message_rejected", peer=message.sender, reason=rejection)
             return
-        if message.epoch - self.ledger.wanted.epoch > MAXIMUM_EPOCH_JUMP or message.epoch > MAXIMUM_EPOCH:
+        if (
+            message.epoch - self.ledger.wanted.epoch > pool.MAXIMUM_EPOCH_JUMP
+            or message.epoch > MAXIMUM_EPOCH
+        ):
             self._note("message_rejected", peer=message.sender, reason="epoch_jump", epoch=message.epoch)
             message = attrs.evolve(message, epoch=0)
         if message.sender not in self.peers:
@@ -223,7 +223,7 @@ class Election:
             self.voice.replies.add(message.sender)
         peer.take(message, self._now, pool.validity_seconds(message, self.settings))
         peer.is_ours = message.is_ours
-        if message.directive.version > self.ledger.wanted.directive.version:
+        if pool.is_plausible(message.directive, self.ledger.wanted):
             self._adopt(message.directive)
         if message.epoch > self.ledger.wanted.epoch:
             self.ledger.keep(attrs.evolve(self.ledger.wanted, epoch=message.epoch))
@@ -511,6 +511,10 @@ class Election:
                 self._become_passive(self.handing_over)
         elif self.run is Run.STOPPED and self._now >= self.fitness.restart_at:
             self._start_controllee()
+        elif self.run is Run.STARTING and self._now >= start_ends_at(self.run_since, self.settings):
+            # Its exit will count as a death: the second one lets another member try.
+            self._note("start_hangs", seconds=self._now - self.run_since)
+            self._stop_controllee(0.0)
 
     def _consider_handing_over(self) -> None:
         rivals = [r for r in self.leaders.values() if not r.claim.is_yielding and not r.is_denied]
@@ -682,7 +686,7 @@ class Election:
             ]
             found += [p.heard_at + t / 2 for p in self.peers.values()]
         if self.state is State.LEADER:
-            found.append(self.fitness.restart_at)
+            found += [self.fitness.restart_at, start_ends_at(self.run_since, self.settings)]
             if self.unheard_since is not None:
                 found.append(self.unheard_since + t / 5)
         if self.fitness.abstains_since is not None:

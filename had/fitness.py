@@ -17,6 +17,9 @@ from had.ranking import backoff_seconds
 QUICK_DEATHS = 2
 """So many deaths in a row, each within the recover time, make a leader abstain."""
 
+START_SECONDS = 10.0
+"""A fork and an exec take milliseconds; a program on a dead file system takes for ever."""
+
 
 @attrs.define
 class Fitness:
@@ -63,6 +66,11 @@ class Fitness:
         self.abstains_since = None
         if self.restart_at < math.inf:
             self.restart_at = now
+
+
+def start_ends_at(began: float, settings: ElectionSettings) -> float:
+    """When a start that is still not reported hangs: after `START_SECONDS`, or 2 T if that is longer."""
+    return began + max(START_SECONDS, 2 * settings.timeout_seconds)
 
 
 def _backoff(tries: int, settings: ElectionSettings) -> float:

@@ -24,12 +24,18 @@ EVENTS: Final[dict[str, tuple[Level, str]]] = {
     "configuration_unchanged": (ALWAYS, "The configuration was read again and is the same."),
     "configuration_refused": (ERROR, "The new configuration has problems; the old one stays in force."),
     "restart_needed": (WARNING, "These settings changed, but only a restart of the daemon takes them up."),
-    "event_dropped": (ERROR, "The loop is so far behind that an event was lost, as the network might lose it."),
+    "event_dropped": (
+        ERROR,
+        "The loop is so far behind that an event was lost, as the network might lose it.",
+    ),
     "loopback_only": (
         WARNING,
         "No security is configured: only root, condor and this account, on this machine, are let in (FS).",
     ),
-    "record_damaged": (ERROR, "The durable record cannot be read; this node starts as with an empty HAD_DIR."),
+    "record_damaged": (
+        ERROR,
+        "The durable record cannot be read; this node starts as with an empty HAD_DIR.",
+    ),
     "had_crashed": (ERROR, "A programmer's error ends the daemon; the exception follows."),
     # The election.
     "state_changed": (ALWAYS, "This node's state; the reason is a sentence, its slug the metric's label."),
@@ -61,6 +67,10 @@ EVENTS: Final[dict[str, tuple[Level, str]]] = {
     "controllee_wanted": (ALWAYS, "The controllee is asked to run, or to stop."),
     "controllee_started": (ALWAYS, "The controllee runs."),
     "controllee_exited": (ALWAYS, "The controllee is gone; the reason is the metric's label."),
+    "start_hangs": (
+        ERROR,
+        "The controllee's start was not reported in time; it is given up and counts as a death.",
+    ),
     "controllee_died": (
         WARNING,
         "The controllee ended without being asked to; `deaths` counts them in a row.",

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from had.election_settings import ElectionSettings, Member
-from had.events import Hold, Message
+from had.election_settings import EPOCH_STRIDE, ElectionSettings, Member
+from had.events import Directive, Hold, Message, Record
 from had.ledger import owner
 from had.peers import Peer, Report, reports
 from had.transitions import State
 
 Peers = Mapping[Member, Peer]
+
+MAXIMUM_EPOCH_JUMP = 2**20 * EPOCH_STRIDE
+"""A heard epoch further ahead than this is a broken peer's, not the pool's (hard case 2)."""
+
+MAXIMUM_COUNT_JUMP = 2**20
+"""Nor were so many directives given without us."""
 
 FORGET_SEQUENCE_TIMEOUTS = 10
 """A member silent for this many T may start its count of messages anew (its HAD_DIR was lost)."""
@@ -38,6 +44,17 @@ def rejection(message: Message, peers: Peers, settings: ElectionSettings, now: f
     if is_newer or now - peer.heard_at > FORGET_SEQUENCE_TIMEOUTS * settings.timeout_seconds:
         return None
     return "replayed"
+
+
+def is_plausible(directive: Directive, known: Record) -> bool:
+    """Whether a directive replaces the one known: it is later, and not by more than operators could have done."""
+    epoch, count = directive.version
+    is_later = directive.version > known.directive.version
+    return (
+        is_later
+        and epoch - known.epoch <= MAXIMUM_EPOCH_JUMP
+        and count - known.directive.version[1] <= MAXIMUM_COUNT_JUMP
+    )
 
 
 def is_strange_leader(message: Message, settings: ElectionSettings) -> bool:

@@ -145,8 +145,12 @@ def sighting_of(peer: Peer, now: float) -> Sighting:
 
 
 def spoken(directive: Directive, pause_ends_at: float, now: float) -> Directive:
-    """The directive as told to others: the pause's remaining time counted from now."""
-    if directive.pause is None or directive.pause.seconds_left is None:
+    """The directive as told to others: the pause's remaining time counted from now.
+
+    `pause_ends_at` may be a later directive's, which is not written yet and has no end; then the pause's own
+    remaining time is all that is known.
+    """
+    if directive.pause is None or directive.pause.seconds_left is None or not math.isfinite(pause_ends_at):
         return directive
     left = max(0.0, pause_ends_at - now)
     return attrs.evolve(directive, pause=attrs.evolve(directive.pause, seconds_left=left))

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import pytest
 
-from had.election import MAXIMUM_EPOCH_JUMP, Election
+from had.election import Election
 from had.election_settings import EPOCH_STRIDE, ElectionSettings
 from had.events import (
+    ControlleeExited,
+    Directive,
     Heard,
+    Kind,
     Linked,
     Message,
     Note,
+    Pause,
+    PauseRequested,
     Persist,
     Persisted,
     Record,
+    Send,
+    StopControllee,
     Tick,
 )
+from had.messages import decode_untrusted, encode
+from had.pool import MAXIMUM_EPOCH_JUMP
 from had.transitions import State
 
 ME, OTHER, STRANGER = "n2:9620", "n3:9620", "n1:9620"
@@ -97,3 +106,51 @@ def test_a_stopped_process_listens_before_it_starts_again():
         now += 0.1
     assert states[31.9] is State.ELECTION
     assert states[32.2] is State.LEADER
+
+
+def test_a_hanging_start_counts_as_a_death(machine):
+    """A start that nobody reports is given up, tried again, and then the node abstains."""
+    now = 0.3
+    machine.handle(Heard(message(OTHER, sequence=2)), now)
+    machine.peers.clear()
+    while machine.state is not State.LEADER:
+        now += 0.5
+        for effect in machine.handle(Tick(), now):
+            if isinstance(effect, Persist):
+                machine.handle(Persisted(effect.record), now)
+    stops = 0
+    while machine.fitness.abstains_since is None:
+        now = min(machine.deadline, now + 0.5)
+        for effect in machine.handle(Tick(), now):
+            if isinstance(effect, StopControllee):
+                stops += 1
+                machine.handle(ControlleeExited("killed"), now)
+        assert now < 60
+    assert stops == 2
+    assert machine.fitness.quick_deaths == 2
+
+
+def test_a_pause_without_end_is_spoken_of_while_it_is_being_written(machine):
+    """Until the new pause is on disk the old one is told, with a remaining time that a receiver can read."""
+    machine.handle(Linked(OTHER, is_ours=True), 0.3)
+    timed = machine.handle(PauseRequested(1, Pause("a", "b", 1.0, until=4.0, seconds_left=3.0)), 0.4)
+    [record] = [e.record for e in timed if isinstance(e, Persist)]
+    machine.handle(Persisted(record), 0.5)
+    effects = machine.handle(PauseRequested(2, Pause("a", "b", 1.0)), 0.6)
+    effects += machine.handle(Tick(), 1.6)
+    sent = [e.message for e in effects if isinstance(e, Send)]
+    assert sent
+    for said in sent:
+        assert decode_untrusted(encode(said, 0.0), Kind.HEARTBEAT).directive.pause is not None
+
+
+@pytest.mark.parametrize(
+    ("version", "is_taken"),
+    [((128, 1), True), ((MAXIMUM_EPOCH_JUMP, 1), True), ((MAXIMUM_EPOCH_JUMP + 1, 0), False), ((1, 2**20), True),
+     ((1, 2**20 + 1), False)],
+)  # fmt: skip
+def test_a_directive_from_far_ahead_is_not_taken(machine, version, is_taken):
+    """One broken member must not make every later directive of the pool look old."""
+    directive = Directive(version, Pause("a", "b", 1.0))
+    effects = machine.handle(Heard(message(OTHER, sequence=2, directive=directive)), 0.2)
+    assert bool(notes(effects, "directive")) is is_taken
