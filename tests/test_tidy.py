@@ -40,6 +40,7 @@ SANS_IO = [
         )
     ),
     *sorted((ROOT / "daemoncore" / "cedar").glob("*.py")),
+    *(ROOT / "transferer" / f"{name}.py" for name in ("protocol", "talk", "versions")),
     *(ROOT / "replication" / f"{name}.py" for name in ("manifest", "version")),
 ]
 

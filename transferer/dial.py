@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from daemoncore.address import Address
 from daemoncore.cedar.authentication import Endpoint, Identity
+from daemoncore.cedar.classad import ClassAd
 from daemoncore.cedar.client_handshake import (
     ClientHandshake,
     ClientRequest,
@@ -20,6 +21,7 @@ from daemoncore.cedar.client_handshake import (
 )
 from daemoncore.cedar.commands import Command, command_name
 from daemoncore.cedar.errors import WireError
+from daemoncore.cedar.handshake import MARKER, OUR_PROTOCOL
 from daemoncore.cedar.packets import AFTER_AUTHENTICATION
 from daemoncore.cedar.policy import Wish
 from daemoncore.cedar.scalars import MessageWriter
@@ -31,6 +33,11 @@ from transferer.failure import CopyFailed, Fault
 _CHUNK_BYTES: Final = 64 * 1024
 #: What we are called in handshakes, as condor_transferer is.
 _SUBSYSTEM: Final = "TRANSFERER"
+
+
+def request_ad(attributes: dict[str, str | int]) -> ClassAd:
+    """Return the payload of REPLICATION_FETCH: our marker, and what the asking daemon adds."""
+    return ClassAd({MARKER: OUR_PROTOCOL, **attributes})
 
 
 def connect(address: Address, source_address: str | None, seconds: float) -> socket.socket:

@@ -55,13 +55,13 @@ class Download:
         inherited = self._task.inherited_connection()
         if inherited:
             return self._task.wire(*inherited)
-        from transferer.dial import dial
+        from transferer.dial import dial, request_ad
 
         document = self._task.document
         connection, stream, prefix = dial(document, _COMMANDS[self._task.protocol], self._task.stall_seconds)
         writer = stream.writer().put_bytes(prefix)
         if self._task.protocol == "ours":
-            writer.put_ad(versions.request_ad(document.get("request", {})))
+            writer.put_ad(request_ad(document.get("request", {})))
         elif self._task.protocol == "condor":
             writer.put_string("")
         else:

@@ -24,9 +24,7 @@ from typing import Any, Final
 
 import attrs
 
-from daemoncore.cedar.classad import ClassAd
 from daemoncore.cedar.errors import LimitExceeded, ProtocolError
-from daemoncore.cedar.handshake import MARKER, OUR_PROTOCOL
 from daemoncore.cedar.scalars import MessageReader
 from daemoncore.cedar.stream import Stream
 from transferer.talk import Begun, Digest, DigestMismatch, Head, Talk, Wanted, check_size, receive_content
@@ -134,11 +132,6 @@ class Received:
     sha256: bytes | None
     #: What computed it, if this conversation did; good for the next version's head.
     digest: Digest | None = attrs.field(default=None, eq=False, repr=False)
-
-
-def request_ad(attributes: dict[str, str | int]) -> ClassAd:
-    """Return the payload of REPLICATION_FETCH: our marker, and what the asking daemon adds."""
-    return ClassAd({MARKER: OUR_PROTOCOL, **attributes})
 
 
 def encode_offer(stream: Stream, offer: Offer) -> bytes:
