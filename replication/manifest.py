@@ -7,6 +7,7 @@ and a peer has no say in it. Names that come from elsewhere are checked before a
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 from typing import Any, Final
@@ -104,6 +105,12 @@ def records_from_document_untrusted(document: object) -> tuple[FileRecord, ...]:
 def total_bytes(records: Iterable[FileRecord]) -> int:
     """How much data the records cover."""
     return sum(record.size_bytes for record in records)
+
+
+def fingerprint(records: Iterable[FileRecord]) -> str:
+    """Name the bytes of a whole state: the same on every node, whatever order its files were looked at in."""
+    lines = sorted(f"{record.name}\n{record.size_bytes}\n{record.sha256}\n" for record in records)
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 @attrs.frozen
