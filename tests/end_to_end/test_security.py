@@ -105,7 +105,7 @@ def test_wrong_key(keyed):
     )
     assert odd.peer_state(leader) == "denied"
     with pytest.raises(AssertionError, match="not within"):
-        pool.wait(odd.lives, 4, "what must not happen")
+        pool.wait(odd.lives, 3, "what must not happen")
     assert leader.status()["leader"] == leader.entry
     assert len(pool.lives()) == 1
     lines = leader.http("/metrics")[1].splitlines()
@@ -127,7 +127,7 @@ def test_wrong_key_of_the_best(keyed):
     odd.start()
     pool.wait(lambda: odd.logged("peer_denied"), 6, "the odd one to know that it is denied", 0.05)
     with pytest.raises(AssertionError, match="not within"):
-        pool.wait(odd.lives, 4, "what must not happen")
+        pool.wait(odd.lives, 3, "what must not happen")
     shutil.copy(key_of(pool[1]), key_of(odd))
     pool.wait_settled(odd, 10)
     assert pool.overlap_seconds() == 0
@@ -150,7 +150,7 @@ def test_unusable_key(keyed, damage):
         lambda: odd.logged("peer_denied", leader.entry), 6, "the odd one to know that it is denied", 0.05
     )
     with pytest.raises(AssertionError, match="not within"):
-        pool.wait(odd.lives, 4, "what must not happen")
+        pool.wait(odd.lives, 3, "what must not happen")
     assert "Traceback" not in odd.errors() + odd.log()
     assert pool[0].running()
 
