@@ -19,7 +19,6 @@ from typing import Final
 
 import attrs
 
-from daemoncore.cedar.conversation import read_int
 from daemoncore.cedar.errors import ProtocolError
 from daemoncore.cedar.scalars import MessageReader
 from daemoncore.cedar.stream import LARGEST_CUT_BYTES, Stream
@@ -136,6 +135,13 @@ def read_header(reader: MessageReader, terms: Terms, what: str) -> FileHeader:
     return FileHeader(size, sha256, md5 if sha256 is None else None, chunk_bytes)
 
 
+def _only_int(reader: MessageReader) -> int:
+    # daemoncore.cedar.conversation has this too, but brings the key exchange, which a clear copy does without.
+    number = reader.get_int()
+    reader.end()
+    return number
+
+
 def receive_file(stream: Stream, terms: Terms, what: str, index: int) -> Talk[FileHeader]:
     """Receive one file: `Begun`, then its pieces; on return they have been compared with the digest.
 
@@ -152,7 +158,7 @@ def receive_file(stream: Stream, terms: Terms, what: str, index: int) -> Talk[Fi
     header = read_header((yield Wanted.MESSAGE), terms, what)
     digest: Digest = hashlib.md5(usedforsecurity=False) if header.sha256 is None else hashlib.sha256()
     yield Begun(index, 0, header.size)
-    if header.size == 0 and read_int((yield Wanted.MESSAGE)) != END_OF_EMPTY_FILE:
+    if header.size == 0 and _only_int((yield Wanted.MESSAGE)) != END_OF_EMPTY_FILE:
         raise ProtocolError(f"{what} is empty, and is not followed by {END_OF_EMPTY_FILE}")
     yield from receive_content(stream, header.size, digest, header.chunk_bytes)
     if digest.digest() != (header.md5 or bytes.fromhex(header.sha256 or "")):
@@ -174,7 +180,7 @@ def receive_files(
         WireError: the peer's bytes are not this.
     """
     if not is_call_back:
-        answer = read_int((yield Wanted.MESSAGE))
+        answer = _only_int((yield Wanted.MESSAGE))
         if answer != WILLING:
             raise ProtocolError(f"the peer does not send its files (answered {answer})")
     version = bytearray()
