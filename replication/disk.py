@@ -9,11 +9,13 @@ No operation follows a symbolic link in the last part of a path. Every failure i
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import enum
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -37,6 +39,15 @@ class Kind(enum.Enum):
     #: A symbolic link; never followed, always refused.
     LINK = "link"
     #: A device, a socket, a pipe.
+    OTHER = "other"
+
+
+class Likeness(enum.Enum):
+    """What bytes in a file are to those that were to be written there."""
+
+    SAME = "same"
+    #: Some are zeros instead: the file system noted its new length, and the power failed before the data came.
+    TORN = "torn"
     OTHER = "other"
 
 
@@ -71,6 +82,12 @@ class Disk(Protocol):
 
     def copy(self, source: Path, target: Path, size_bytes: int, mode: int) -> None:
         """Copy the first `size_bytes` of a file to a new one; what stood at the new name is gone."""
+
+    def append(self, source: Path, target: Path, start_bytes: int) -> None:
+        """Let the target consist of its first `start_bytes` and all of the source."""
+
+    def likeness(self, source: Path, target: Path, start_bytes: int, size_bytes: int) -> Likeness:
+        """Compare the first `size_bytes` of the source with what stands in the target at `start_bytes`."""
 
     def assume(self, path: Path, mode: int, owner: tuple[int, int] | None) -> None:
         """Give a file or folder its permission bits and, when we may, its owner."""
@@ -116,10 +133,10 @@ class RealDisk:
 
     def read(self, path: Path, limit_bytes: int) -> bytes:
         """See `Disk`."""
-        with failures_named("read the file", path):
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
-                data = file.read(limit_bytes + 1)
+        with failures_named("read the file", path), _opened(path) as descriptor:
+            data = os.read(descriptor, 0)
+            while len(data) <= limit_bytes and (piece := os.read(descriptor, COPY_BYTES)):
+                data += piece
         if len(data) > limit_bytes:
             raise DurableError(f"{path}: larger than {limit_bytes} bytes", path=path, errno=errno.EFBIG)
         return data
@@ -132,30 +149,46 @@ class RealDisk:
 
     def copy(self, source: Path, target: Path, size_bytes: int, mode: int) -> None:
         """See `Disk`. Shares the blocks where the file system can."""
-        with failures_named("copy to", target):
-            reading = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with failures_named("copy to", target), _opened(source) as reading:
+            target.unlink(missing_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            writing = os.open(target, flags, mode)
             try:
-                self.remove(target)
-                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-                writing = os.open(target, flags, mode)
-                try:
-                    os.fchmod(writing, mode)
-                    _copy_bytes(reading, writing, size_bytes)
-                finally:
-                    os.close(writing)
+                os.fchmod(writing, mode)
+                _copy_bytes(reading, writing, size_bytes, 0)
             finally:
-                os.close(reading)
+                os.close(writing)
+
+    def append(self, source: Path, target: Path, start_bytes: int) -> None:
+        """See `Disk`."""
+        with failures_named("append to", target), _opened(source) as reading:
+            writing = os.open(target, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                os.ftruncate(writing, start_bytes)
+                _copy_bytes(reading, writing, os.fstat(reading).st_size, start_bytes)
+            finally:
+                os.close(writing)
+
+    def likeness(self, source: Path, target: Path, start_bytes: int, size_bytes: int) -> Likeness:
+        """See `Disk`."""
+        found = Likeness.SAME
+        with failures_named("compare with", target), _opened(source) as one, _opened(target) as other:
+            for offset in range(0, size_bytes, COPY_BYTES):
+                count = min(COPY_BYTES, size_bytes - offset)
+                likeness = likeness_of(
+                    os.pread(one, count, offset), os.pread(other, count, start_bytes + offset)
+                )
+                if likeness is Likeness.OTHER:
+                    return likeness
+                found = likeness if likeness is Likeness.TORN else found
+        return found
 
     def assume(self, path: Path, mode: int, owner: tuple[int, int] | None) -> None:
         """See `Disk`. Only root may give files away; another user's files are his already."""
-        with failures_named("set the permissions of", path):
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            try:
-                if owner is not None and os.geteuid() == 0:
-                    os.fchown(descriptor, *owner)
-                os.fchmod(descriptor, mode)
-            finally:
-                os.close(descriptor)
+        with failures_named("set the permissions of", path), _opened(path) as descriptor:
+            if owner is not None and os.geteuid() == 0:
+                os.fchown(descriptor, *owner)
+            os.fchmod(descriptor, mode)
 
     def make_folder(self, path: Path, mode: int) -> None:
         """See `Disk`."""
@@ -164,12 +197,8 @@ class RealDisk:
 
     def sync(self, path: Path) -> None:
         """See `Disk`."""
-        with failures_named("make durable", path):
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+        with failures_named("make durable", path), _opened(path) as descriptor:
+            os.fsync(descriptor)
 
     def rename(self, source: Path, target: Path) -> None:
         """See `Disk`."""
@@ -201,6 +230,14 @@ class RealDisk:
             path.rmdir()
 
 
+def likeness_of(wanted: bytes, present: bytes) -> Likeness:
+    """Compare two pieces of one length."""
+    if wanted == present:
+        return Likeness.SAME
+    is_torn = all(byte in {0, other} for byte, other in zip(present, wanted, strict=True))
+    return Likeness.TORN if is_torn else Likeness.OTHER
+
+
 def facts_of(found: os.stat_result) -> Facts:
     """Make `Facts` of what a system call says."""
     kinds = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.FOLDER, stat.S_IFLNK: Kind.LINK}
@@ -214,17 +251,27 @@ def facts_of(found: os.stat_result) -> Facts:
     )
 
 
-def _copy_bytes(reading: int, writing: int, size_bytes: int) -> None:
-    """Copy in the kernel, or through memory where it cannot; a file that is too short is an error."""
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """Open a file or folder for reading, never through a link."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _copy_bytes(reading: int, writing: int, size_bytes: int, start_bytes: int) -> None:
+    """Copy to byte `start_bytes` and on, in the kernel if it can; a source that is too short is an error."""
     offset = 0
     while offset < size_bytes:
         wanted = min(COPY_BYTES, size_bytes - offset)
         try:
-            count = os.copy_file_range(reading, writing, wanted, offset, offset)
+            count = os.copy_file_range(reading, writing, wanted, offset, start_bytes + offset)
         except OSError as error:
             if error.errno not in {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}:
                 raise
-            count = os.pwrite(writing, os.pread(reading, wanted, offset), offset)
+            count = os.pwrite(writing, os.pread(reading, wanted, offset), start_bytes + offset)
         if count == 0:
             raise OSError(errno.ENODATA, f"the file ends at byte {offset} of {size_bytes}")
         offset += count

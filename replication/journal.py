@@ -36,10 +36,12 @@ class Move:
     Attributes:
         inode: of the new file or folder, which it keeps when it is renamed.
         before: the signature of what stood there, None if nothing did.
+        start: where the staged bytes belong (see `staging.Start`): 0 for the whole, None for no change.
     """
 
     inode: int
     before: str | None
+    start: int | None = 0
 
 
 @attrs.frozen
@@ -73,7 +75,7 @@ def decode_held(data: bytes) -> Held:
 
 def encode_journal(journal: Journal) -> bytes:
     """Write down a replacement."""
-    moves = [[move.inode, move.before] for move in journal.moves]
+    moves = [[move.inode, move.before, move.start] for move in journal.moves]
     return _sealed({"held": journal.held.to_document(), "number": journal.number, "moves": moves})
 
 
@@ -85,7 +87,7 @@ def decode_journal(data: bytes) -> Journal:
     """
     document = _unsealed(data)
     try:
-        moves = tuple(Move(inode, before) for inode, before in document["moves"])
+        moves = tuple(Move(inode, before, start) for inode, before, start in document["moves"])
         number = document["number"]
     except (KeyError, TypeError, ValueError) as error:
         raise DocumentError(f"it is no journal ({error!r})") from error

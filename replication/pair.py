@@ -11,13 +11,15 @@ replaces several files and the truth as if they were one:
 1. The new files are whole beside their targets (`<file>.<number>.down`, number being the pid of the transferer) and
    are synced with their names.
 2. The journal is written: what will be held, and how the targets looked. **From here on the new state holds.**
-3. Each new file is renamed over its target; a folder changes places with its target (RENAME_EXCHANGE).
+3. Each new file is renamed over its target; a folder changes places with its target (RENAME_EXCHANGE); a tail is
+   appended to its target.
 4. The truth is written, then `$(SPOOL)/Version`.
-5. The journal is removed, then what the folder used to be.
+5. The journal is removed, then what the folder used to be, and staged tails.
 
 `recover`, at every start, finds no journal: then nothing happened, and staged files are swept. Or it finds one: then
-steps 3 to 5 are done again, and each finds out whether it was done before: a staged file that is gone was renamed; a
-folder is the new one if its inode is. So one complete pair is left after any crash, and a crash of the recovery.
+steps 3 to 5 are done again, and each finds out whether it was done before: a staged file that is gone was renamed, a
+folder is the new one if its inode is, a tail stands in its target or does not. So one complete pair is left after any
+crash, and after a crash of the recovery.
 
 Nothing is ever renamed over the state of a running controllee: it would keep writing to a file without a name.
 Callers pass `is_controllee_running`; it is asserted before every rename. A journal that is found while one runs, or
@@ -32,7 +34,7 @@ owner of what they replace; where nothing was, those that the leader's have, and
 from __future__ import annotations
 
 import enum
-import re
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -40,7 +42,7 @@ from typing import Final
 import attrs
 
 from daemoncore.durable import DurableError
-from replication.disk import Disk, Kind, RealDisk, remove_tree, walk
+from replication.disk import Disk, RealDisk
 from replication.journal import (
     Decoded,
     DocumentError,
@@ -53,54 +55,14 @@ from replication.journal import (
     read_document,
     signature,
 )
-from replication.manifest import FileRecord, Held
+from replication.manifest import Held
+from replication.moves import Progress, perform, progress, tidy
+from replication.places import Places
+from replication.staging import Start, check_staged, check_targets, make_durable
 from replication.version import Point, Version, VersionError, parse_text_untrusted
-
-TRUTH_NAME: Final = "version.json"
-JOURNAL_NAME: Final = "commit.json"
-
-#: What a transferer, an interrupted commit or an interrupted replacement may leave beside a file.
-_LEFTOVER: Final = re.compile(r"\.\d+\.(down|up|old|tmp)")
 
 #: A version file that is longer is not HTCondor's.
 _TEXT_LIMIT_BYTES: Final = 4096
-
-
-class RefusedError(Exception):
-    """A state is not taken: a link, a device, a wrong size, or something beside the configured paths."""
-
-
-@attrs.frozen
-class Places:
-    """Where everything lies; all of it from this node's own configuration.
-
-    Attributes:
-        paths: the files of STATE_FILE in their order, or the one folder.
-        is_folder: STATE_FILE is a folder.
-        version_file: `$(SPOOL)/Version`.
-        folder: our own, claimed in HAD_DIR.
-        owner: user and group ids of new files, when started as root; None leaves them.
-    """
-
-    paths: tuple[Path, ...]
-    is_folder: bool
-    version_file: Path
-    folder: Path
-    owner: tuple[int, int] | None = None
-
-    def __attrs_post_init__(self) -> None:
-        assert self.paths, "a state has at least one file"
-        assert all(path.is_absolute() for path in (*self.paths, self.version_file, self.folder))
-        assert len({*self.paths, self.version_file}) == len(self.paths) + 1, "two files of the state are one"
-        assert not self.is_folder or len(self.paths) == 1, "a state is files or one folder"
-
-    def staged(self, number: int) -> tuple[Path, ...]:
-        """Where a transferer with this pid puts what it receives: beside the targets, on the same file system."""
-        return tuple(path.with_name(f"{path.name}.{number}.down") for path in self.paths)
-
-    def outgoing(self, number: int) -> Path:
-        """Where a folder goes for a moment if the file system cannot exchange two names."""
-        return self.paths[0].with_name(f"{self.paths[0].name}.{number}.old")
 
 
 class Outcome(enum.Enum):
@@ -147,8 +109,8 @@ class Pair:
     def __init__(self, places: Places, disk: Disk | None = None) -> None:
         self.places = places
         self._disk: Disk = RealDisk() if disk is None else disk
-        self._truth = places.folder / TRUTH_NAME
-        self._journal = places.folder / JOURNAL_NAME
+        self._truth = places.truth
+        self._journal = places.journal
         self._held: Held | None = None
 
     @property
@@ -162,12 +124,20 @@ class Pair:
         self._held = held
         self._write_text(held.version)
 
-    def commit(self, number: int, held: Held, *, is_controllee_running: Callable[[], bool]) -> None:
+    def commit(
+        self,
+        number: int,
+        held: Held,
+        starts: Sequence[Start] = (),
+        *,
+        is_controllee_running: Callable[[], bool],
+    ) -> None:
         """Replace the state by what is staged, and the version with it; durable on return.
 
         Args:
             number: in the names of the staged files.
             held: what this node holds afterwards; its files are those that are staged.
+            starts: for each file where its staged bytes begin (see `staging.Start`); left out, all are whole.
             is_controllee_running: asked before every rename, which it must not allow.
 
         Raises:
@@ -175,12 +145,12 @@ class Pair:
             DurableError: the disk failed. Before the journal was written nothing has changed; afterwards `recover`
                 finishes the work, and must run before anything else does.
         """
-        staged = self.places.staged(number)
-        self._check_targets()
-        inodes = self._check_staged(staged, held.files)
-        self._prepare(staged, held.files)
+        starts = starts or (0,) * len(self.places.paths)
+        check_targets(self._disk, self.places)
+        inodes = check_staged(self._disk, self.places, number, held.files, starts)
+        make_durable(self._disk, self.places, number, held.files, starts)
         signatures = [signature(self._disk, path) for path in self.places.paths]
-        moves = tuple(Move(inode, before) for inode, before in zip(inodes, signatures, strict=True))
+        moves = tuple(itertools.starmap(Move, zip(inodes, signatures, starts, strict=True)))
         journal = Journal(held, number, moves)
         assert not is_controllee_running(), "a commit under a running controllee"
         self._disk.replace(self._journal, encode_journal(journal), mode=0o600, owner=self.places.owner)
@@ -212,18 +182,7 @@ class Pair:
 
         Without a number no transfer may be running.
         """
-        names = {path: path.name for path in self.places.paths}
-        names[self.places.version_file] = f".{self.places.version_file.name}"
-        names |= {path: f".{path.name}" for path in (self._truth, self._journal)}
-        swept = []
-        for path, stem in names.items():
-            for name in self._disk.names(path.parent):
-                rest = name.removeprefix(stem)
-                is_ours = rest != name and _LEFTOVER.fullmatch(rest) is not None
-                if is_ours and (number is None or rest.split(".")[1] == str(number)):
-                    remove_tree(self._disk, path.with_name(name))
-                    swept.append(path.with_name(name))
-        return tuple(swept)
+        return self.places.sweep(self._disk, number)
 
     def _read(self, path: Path, decode: Callable[[bytes], Decoded], damage: list[str]) -> Decoded | None:
         """Read a document; a damaged one is said to be, and counts as absent."""
@@ -233,122 +192,42 @@ class Pair:
             damage.append(str(error))
             return None
 
-    def _check_targets(self) -> None:
-        """Refuse to replace what is no plain file, or no plain folder."""
-        wanted = Kind.FOLDER if self.places.is_folder else Kind.FILE
-        for path in self.places.paths:
-            found = self._disk.facts(path)
-            if found is not None and found.kind is not wanted:
-                raise RefusedError(
-                    f"{path}: the state is a {wanted.value}, and a {found.kind.value} stands there"
-                )
-
-    def _check_staged(self, staged: Sequence[Path], files: Sequence[FileRecord]) -> list[int]:
-        """Refuse what is staged unless it is what the records say, and nothing but plain files and folders.
-
-        Returns:
-            The inode of each staged file, or of the folder.
-        """
-        inodes = []
-        wanted = {record.name: record.size_bytes for record in files}
-        found: dict[str, int] = {}
-        for place, path in enumerate(staged):
-            facts = self._disk.facts(path)
-            kind = Kind.FOLDER if self.places.is_folder else Kind.FILE
-            if facts is None or facts.kind is not kind:
-                raise RefusedError(f"{path}: a {kind.value} was to be received and is not there")
-            inodes.append(facts.inode)
-            entries = walk(self._disk, path) if self.places.is_folder else [(str(place), facts)]
-            for name, entry in entries:
-                if entry.kind not in {Kind.FILE, Kind.FOLDER}:
-                    raise RefusedError(
-                        f"{path}: {name} is a {entry.kind.value}; only files and folders are taken"
-                    )
-                if entry.kind is Kind.FILE:
-                    found[name] = entry.size_bytes
-        if found != wanted:
-            name = min(name for name in found.keys() | wanted if found.get(name) != wanted.get(name))
-            sizes = f"received {found.get(name)}, announced {wanted.get(name)} bytes"
-            raise RefusedError(f"what was received is not what was announced; {name}: {sizes}")
-        return inodes
-
-    def _prepare(self, staged: Sequence[Path], files: Sequence[FileRecord]) -> None:
-        """Give the staged files permissions and owners, and make all of them durable."""
-        modes = {record.name: record.mode for record in files}
-        for place, (new, old) in enumerate(zip(staged, self.places.paths, strict=True)):
-            if not self.places.is_folder:
-                self._assume(new, old, modes[str(place)])
-            else:
-                for name, facts in reversed(walk(self._disk, new)):
-                    self._assume(new / name, old / name, modes.get(name, facts.mode))
-                self._assume(new, old, 0o700)
-            self._disk.sync(new.parent)
-
-    def _assume(self, new: Path, old: Path, mode: int) -> None:
-        """Make one staged name durable, with permissions and owner of what it replaces, if that is of its kind."""
-        found, replaced = self._disk.facts(new), self._disk.facts(old)
-        if found is not None and replaced is not None and found.kind is replaced.kind:
-            self._disk.assume(new, replaced.mode, replaced.owner)
-        else:
-            self._disk.assume(new, mode, self.places.owner)
-        self._disk.sync(new)
-
     def _resume(self, journal: Journal, is_controllee_running: Callable[[], bool], is_kept: bool) -> Outcome:
         """Decide about a replacement that was under way, and do it."""
-        pending = [place for place in range(len(journal.moves)) if not self._is_moved(journal, place)]
-        is_blocked = is_controllee_running() or not (
-            is_kept or all(self._is_untouched(journal, place) for place in pending)
-        )
-        if not pending or not is_blocked:
+        done = [progress(self._disk, self.places, journal, place) for place in range(len(journal.moves))]
+        is_touched = Progress.TOUCHED in done and not is_kept
+        is_blocked = is_touched or is_controllee_running()
+        if not is_blocked or all(one is Progress.DONE for one in done):
             self._finish(journal, is_controllee_running)
             return Outcome.FINISHED
+        is_begun = any(
+            one is Progress.HALF or (one is Progress.DONE and move.start is not None)
+            for one, move in zip(done, journal.moves, strict=True)
+        )
         # Between the two renames of a file system that cannot exchange, the old folder stands aside.
         outgoing = self.places.outgoing(journal.number)
         is_away = self.places.is_folder and self._disk.facts(outgoing) is not None
         if is_away and self._disk.facts(self.places.paths[0]) is None:
             self._disk.rename(outgoing, self.places.paths[0])
             self._disk.sync(outgoing.parent)
-        elif is_away or len(pending) < len(journal.moves):
+        elif is_away or is_begun:
             return Outcome.MIXED
         self._forget_journal()
         return Outcome.ABANDONED
 
-    def _is_moved(self, journal: Journal, place: int) -> bool:
-        """Whether a target is the new one already. Only we rename what is staged, so gone means renamed."""
-        if self.places.is_folder:
-            found = self._disk.facts(self.places.paths[place])
-            return found is not None and found.inode == journal.moves[place].inode
-        return self._disk.facts(self.places.staged(journal.number)[place]) is None
-
-    def _is_untouched(self, journal: Journal, place: int) -> bool:
-        """Whether a target that was not replaced yet still is what it was when the journal was written."""
-        return signature(self._disk, self.places.paths[place]) == journal.moves[place].before
-
     def _finish(self, journal: Journal, is_controllee_running: Callable[[], bool]) -> None:
         """Do what the journal says, whatever part of it is done."""
-        staged = self.places.staged(journal.number)
-        for place, path in enumerate(self.places.paths):
-            if not self._is_moved(journal, place):
-                assert not is_controllee_running(), "a rename over the state of a running controllee"
-                self._move(staged[place], path, journal.number)
+        for place in range(len(journal.moves)):
+            if progress(self._disk, self.places, journal, place) is not Progress.DONE:
+                assert not is_controllee_running(), "a change of the state under a running controllee"
+                perform(self._disk, self.places, journal, place)
         for folder in {path.parent: None for path in self.places.paths}:
             self._disk.sync(folder)
         self._disk.replace(self._truth, encode_held(journal.held), mode=0o600, owner=self.places.owner)
         self._held = journal.held
         self._write_text(journal.held.version)
         self._forget_journal()
-        if self.places.is_folder:
-            remove_tree(self._disk, staged[0])
-            remove_tree(self._disk, self.places.outgoing(journal.number))
-
-    def _move(self, new: Path, old: Path, number: int) -> None:
-        """Let a staged file or folder take its place."""
-        if not self.places.is_folder or self._disk.facts(old) is None:
-            self._disk.rename(new, old)
-        elif not self._disk.exchange(new, old):
-            remove_tree(self._disk, self.places.outgoing(number))
-            self._disk.rename(old, self.places.outgoing(number))
-            self._disk.rename(new, old)
+        tidy(self._disk, self.places, journal)
 
     def _forget_journal(self) -> None:
         self._disk.remove(self._journal)

@@ -5,24 +5,26 @@ waits for SIGUSR1, by which time strace is attached to it, and commits. The pare
 """
 
 import ctypes
+import json
 import os
 import signal
 import sys
 from pathlib import Path
 
 from replication.journal import decode_held
-from replication.pair import Pair, Places
+from replication.pair import Pair
+from replication.places import Places
 
 #: From linux/prctl.h: whoever wants to may trace this process, though it is no child of his.
 PR_SET_PTRACER = 0x59616D61
 PR_SET_PTRACER_ANY = ctypes.c_ulong(-1)
 
 
-def commit(root, number, is_folder, names, held):
+def commit(root, number, is_folder, names, starts, held):
     """Commit what is staged under `number`."""
     paths = tuple(root / "state" / name for name in names)
     pair = Pair(Places(paths, is_folder, root / "spool" / "Version", root / "had"))
-    pair.commit(number, held, is_controllee_running=lambda: False)
+    pair.commit(number, held, starts, is_controllee_running=lambda: False)
 
 
 def main():
@@ -30,7 +32,7 @@ def main():
     ctypes.CDLL(None).prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     while True:
-        root, number, kind, names = sys.stdin.readline().split() or sys.exit(0)
+        root, number, kind, names, starts = sys.stdin.readline().split() or sys.exit(0)
         root = Path(root)
         held = decode_held((root / "held").read_bytes())
         child = os.fork()
@@ -38,7 +40,8 @@ def main():
             ctypes.CDLL(None).prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0)
             os.write(1, f"{os.getpid()}\n".encode())
             signal.sigwait({signal.SIGUSR1})
-            commit(root, int(number), kind == "folder", names.split(","), held)
+            starts = json.loads(starts)
+            commit(root, int(number), kind == "folder", names.split(","), starts, held)
             os._exit(0)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         os.write(1, f"{status}\n".encode())

@@ -10,7 +10,7 @@ import itertools
 from pathlib import Path
 
 from daemoncore.durable import DurableError
-from replication.disk import Facts, Kind
+from replication.disk import Facts, Kind, likeness_of
 
 OWNER = (1000, 1000)
 
@@ -37,7 +37,14 @@ class Node:
         """What may be found after a power cut."""
         found = list(self.versions)
         if self.kind is Kind.FILE and len(found) > 1:
-            found.append(found[-1][: len(found[-1]) // 2])
+            old, new = found[0], found[-1]
+            common = next(
+                (place for place, pair in enumerate(zip(old, new, strict=False)) if len({*pair}) > 1),
+                len(old),
+            )
+            # Torn: half of what was written, or the new length with nothing in it.
+            found.append(new[: (common + len(new)) // 2])
+            found.append(new[:common].ljust(len(new), b"\0"))
         return [content for place, content in enumerate(found) if content not in found[:place]]
 
 
@@ -95,6 +102,19 @@ class ModelDisk:
         if len(data) < size_bytes:
             raise DurableError(f"{source}: too short", path=source)
         self.write(target, data[:size_bytes], mode)
+
+    def append(self, source, target, start_bytes):
+        """See `Disk`. Truncating and writing are two steps."""
+        data, node = self._there(source).content, self._there(target)
+        for content in (node.content[:start_bytes], node.content[:start_bytes] + data):
+            self._step()
+            node.modified = next(self._inodes)
+            node.change(content)
+
+    def likeness(self, source, target, start_bytes, size_bytes):
+        """See `Disk`."""
+        present = self._there(target).content[start_bytes : start_bytes + size_bytes]
+        return likeness_of(self._there(source).content[:size_bytes], present)
 
     def assume(self, path, mode, owner):
         """See `Disk`."""

@@ -9,7 +9,9 @@ import pytest
 from daemoncore.durable import DurableError
 from replication.disk import Kind, RealDisk, walk
 from replication.manifest import FileRecord, Held
-from replication.pair import Outcome, Pair, Places, RefusedError
+from replication.pair import Outcome, Pair
+from replication.places import Places
+from replication.staging import RefusedError
 from replication.version import Point, Version
 from tests.replication.failing_disk import ModelDisk, PowerCut
 
@@ -33,7 +35,17 @@ SHAPES = {
     "a folder": FOLDER,
     "nothing": FRESH,
     "no folder": FRESH_FOLDER,
+    "a tail": (("log",), False, {"0": b"head "}, {"0": b"head and tail"}),
+    "a tail among others": (
+        ("one", "two", "three"),
+        False,
+        {"0": b"1", "1": b"2", "2": b"3"},
+        {"0": b"1-", "1": b"2", "2": b"III"},
+    ),
 }
+
+#: Where the staged bytes begin, None for a file that stays; for the others all files are staged whole.
+STARTS = {"a tail": (5,), "a tail among others": (1, None, 0)}
 
 
 def is_stopped():
@@ -69,6 +81,16 @@ def put(disk, paths, is_folder, contents, write):
         write(path, data)
 
 
+def stage(disk, places, new, starts, write):
+    """Put what a transferer received beside the targets: whole files, tails, or nothing."""
+    if places.is_folder or not starts:
+        put(disk, places.staged(NUMBER), places.is_folder, new, write)
+        return
+    for path, start, data in zip(places.staged(NUMBER), starts, new.values(), strict=True):
+        if start is not None:
+            write(path, data[start:])
+
+
 def contents_of(disk, places):
     """Read the state back."""
     if places.is_folder:
@@ -87,7 +109,7 @@ def prepared(shape, can_exchange=True):
     if old:
         put(disk, places.paths, is_folder, old, disk.write)
         Pair(places, disk).note(held_of(OLD, old))
-    put(disk, places.staged(NUMBER), is_folder, new, disk.write)
+    stage(disk, places, new, STARTS.get(shape), disk.write)
     disk.settle()
     return disk, places, old, new
 
@@ -134,10 +156,11 @@ def test_a_power_cut_before_any_operation_of_a_commit_leaves_one_complete_pair(s
         pair = Pair(places, disk)
         pair.recover(is_controllee_running=is_stopped)
         # Not synced: the commit does not rely on what a transferer says it did.
-        put(disk, places.staged(NUMBER), places.is_folder, new, disk.write)
+        stage(disk, places, new, STARTS.get(shape), disk.write)
         disk.steps = 0
+        starts = STARTS.get(shape, ())
         is_cut = crashed_at(
-            disk, step, pair.commit, NUMBER, held_of(NEW, new), is_controllee_running=is_stopped
+            disk, step, pair.commit, NUMBER, held_of(NEW, new), starts, is_controllee_running=is_stopped
         )
         for found in disk.after_power_cut():
             Pair(places, found).recover(is_controllee_running=is_stopped)
@@ -150,7 +173,7 @@ def test_a_power_cut_before_any_operation_of_a_commit_leaves_one_complete_pair(s
 
 
 @pytest.mark.parametrize("can_exchange", [True, False])
-@pytest.mark.parametrize("shape", ["one file", "several files", "a folder"])
+@pytest.mark.parametrize("shape", ["one file", "several files", "a folder", "a tail among others"])
 def test_a_power_cut_during_the_recovery_is_recovered_from(shape, can_exchange):
     """Power fails in the commit, fails again at any operation of the recovery, and one complete pair is left."""
     commit_steps = 0
@@ -161,6 +184,7 @@ def test_a_power_cut_during_the_recovery_is_recovered_from(shape, can_exchange):
         Pair(places, disk).commit,
         NUMBER,
         held_of(NEW, new),
+        STARTS.get(shape, ()),
         is_controllee_running=is_stopped,
     ):
         # Nothing lost, and everything lost: the cases between are those of the test above.
@@ -264,9 +288,40 @@ def interrupted(shape, renamed):
     disk, places, old, new = prepared(shape)
     pair = Pair(places, disk)
     answers = iter([False] * (renamed + 1))
+    starts = STARTS.get(shape, ())
     with pytest.raises(AssertionError, match="running controllee"):
-        pair.commit(NUMBER, held_of(NEW, new), is_controllee_running=lambda: next(answers, True))
+        pair.commit(NUMBER, held_of(NEW, new), starts, is_controllee_running=lambda: next(answers, True))
     return disk, places, old, new
+
+
+@pytest.mark.parametrize(
+    ("written", "outcome"),
+    [
+        (b"head ", Outcome.ABANDONED),
+        (b"head and", Outcome.MIXED),
+        (b"head \0\0\0", Outcome.MIXED),
+        (b"head and tail", Outcome.FINISHED),
+        (b"head and tail, and more", Outcome.FINISHED),
+        (b"head that grew otherwise", Outcome.ABANDONED),
+        (b"short", Outcome.ABANDONED),
+        (b"sho", Outcome.ABANDONED),
+    ],
+)
+def test_an_append_that_a_controllee_found_is_told_from_what_it_wrote(written, outcome):
+    """Only half a tail under a running controllee has no way back or on."""
+    disk, places, _, _ = interrupted("a tail", 0)
+    disk.write(places.paths[0], written)
+    assert Pair(places, disk).recover(is_controllee_running=is_running).outcome is outcome
+    assert contents_of(disk, places) == {"0": written}
+
+
+def test_a_tail_that_does_not_continue_the_file_is_refused():
+    """The file grew or shrank since the tail was asked for: nothing changes."""
+    disk, places, _, new = prepared("a tail")
+    disk.write(places.paths[0], b"head, grown")
+    with pytest.raises(RefusedError, match="has 11 bytes; what was received continues it at byte 5"):
+        Pair(places, disk).commit(NUMBER, held_of(NEW, new), (5,), is_controllee_running=is_stopped)
+    assert contents_of(disk, places) == {"0": b"head, grown"}
 
 
 def test_a_journal_found_while_the_controllee_runs_is_given_up():

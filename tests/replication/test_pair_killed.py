@@ -1,5 +1,6 @@
 """A real process is killed at every system call of a real commit, and one complete pair is left."""
 
+import json
 import os
 import re
 import shutil
@@ -14,18 +15,18 @@ from replication.disk import RealDisk
 from replication.journal import encode_held
 from replication.pair import Pair
 from tests.replication.test_pair import (
-    FOLDER,
     NEW,
     NUMBER,
     OLD,
-    SEVERAL,
-    SINGLE,
+    SHAPES,
+    STARTS,
     check_one_complete_pair,
     contents_of,
     held_of,
     is_stopped,
     places_of,
     put,
+    stage,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -47,20 +48,23 @@ def server():
 
 def prepared(root, shape):
     """A node on the real file system with the old pair, and the new state staged."""
-    names, is_folder, old, new = shape
+    names, is_folder, old, new = SHAPES[shape]
     for folder in ("state", "spool", "had"):
         (root / folder).mkdir(parents=True)
     places = places_of(root, names, is_folder)
     put(RealDisk(), places.paths, is_folder, old, lambda path, data: path.write_bytes(data))
     Pair(places).note(held_of(OLD, old))
-    put(RealDisk(), places.staged(NUMBER), is_folder, new, lambda path, data: path.write_bytes(data))
+    stage(RealDisk(), places, new, STARTS.get(shape), lambda path, data: path.write_bytes(data))
     (root / "held").write_bytes(encode_held(held_of(NEW, new)))
     return places
 
 
 def traced(server, root, shape, *options):
     """Let a child commit under strace with these options; its exit status, negative if a signal ended it."""
-    server.stdin.write(f"{root} {NUMBER} {'folder' if shape[1] else 'file'} {','.join(shape[0])}\n".encode())
+    names, is_folder, _, _ = SHAPES[shape]
+    starts = json.dumps(STARTS.get(shape, ()), separators=(",", ":"))
+    request = [str(root), str(NUMBER), "folder" if is_folder else "file", ",".join(names), starts]
+    server.stdin.write((" ".join(request) + "\n").encode())
     server.stdin.flush()
     child = server.stdout.readline().decode().strip()
     with subprocess.Popen([STRACE, "-p", child, *options], stderr=subprocess.PIPE) as strace:
@@ -81,10 +85,10 @@ def calls_of(trace):
     return [(name, names[: place + 1].count(name)) for place, name in enumerate(names)]
 
 
-@pytest.mark.parametrize("shape", [SINGLE, SEVERAL, FOLDER], ids=["one file", "several files", "a folder"])
+@pytest.mark.parametrize("shape", ["one file", "several files", "a folder", "a tail among others"])
 def test_a_commit_killed_at_any_system_call_leaves_one_complete_pair(server, tmp_path, shape):
     """The recovery of the next process finds the old pair or the new one, and both are found at some call."""
-    _, _, old, new = shape
+    _, _, old, new = SHAPES[shape]
     places = prepared(tmp_path / "whole", shape)
     trace = tmp_path / "trace"
     assert traced(server, tmp_path / "whole", shape, "-o", trace) == 0
