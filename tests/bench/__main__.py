@@ -150,7 +150,7 @@ class Bench:
         faults = Faults(pool, keep)
         for name in self.faults:
             getattr(faults, name)()
-        shown = ", ".join(figure for figure in figures if not figure.startswith(("overlap", "return_")))
+        shown = ", ".join(figure for figure in figures if not figure.startswith(("overlap 0.000", "return_")))
         say(f"N={members} T={t:g} run {number}: {shown}")
 
     def _idle(self, members, t):

@@ -53,8 +53,8 @@ class Faults:
     def _new_life(self, after, where=None):
         return self.pool.wait_new_life(after, self._patience_seconds, where)
 
-    def _keep_overlap(self, since):
-        self._keep("overlap", overlap_seconds([life for life in self.pool.lives() if life.ended >= since]))
+    def _keep_overlap(self, since, slug="overlap"):
+        self._keep(slug, overlap_seconds([life for life in self.pool.lives() if life.ended >= since]))
 
     def cold_start(self):
         """Kill everything everywhere, start all hosts, and wait for the first controllee."""
@@ -68,7 +68,7 @@ class Faults:
         self._keep("cold_start", began - at)
         self._keep("cold_ready", max(0.0, began - ready))
         self.settle()
-        self._keep_overlap(at)
+        self._keep_overlap(at, "cold_overlap")
 
     def _until_all_listen(self):
         """Wait for the command ports of all daemons; return when the last one was there, to 10 ms."""
