@@ -13,6 +13,7 @@ import contextlib
 import ctypes
 import enum
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -89,6 +90,9 @@ class Disk(Protocol):
     def likeness(self, source: Path, target: Path, start_bytes: int, size_bytes: int) -> Likeness:
         """Compare the first `size_bytes` of the source with what stands in the target at `start_bytes`."""
 
+    def digest(self, path: Path, size_bytes: int) -> str:
+        """Give the SHA-256 of the first `size_bytes` of a file, in hexadecimal."""
+
     def assume(self, path: Path, mode: int, owner: tuple[int, int] | None) -> None:
         """Give a file or folder its permission bits and, when we may, its owner."""
 
@@ -164,7 +168,9 @@ class RealDisk:
         with failures_named("append to", target), _opened(source) as reading:
             writing = os.open(target, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
-                os.ftruncate(writing, start_bytes)
+                # Not if it has that length: the file should look untouched until the first byte is written.
+                if os.fstat(writing).st_size != start_bytes:
+                    os.ftruncate(writing, start_bytes)
                 _copy_bytes(reading, writing, os.fstat(reading).st_size, start_bytes)
             finally:
                 os.close(writing)
@@ -182,6 +188,14 @@ class RealDisk:
                     return likeness
                 found = likeness if likeness is Likeness.TORN else found
         return found
+
+    def digest(self, path: Path, size_bytes: int) -> str:
+        """See `Disk`."""
+        hasher = hashlib.sha256()
+        with failures_named("read the file", path), _opened(path) as descriptor:
+            for offset in range(0, size_bytes, COPY_BYTES):
+                hasher.update(os.pread(descriptor, min(COPY_BYTES, size_bytes - offset), offset))
+        return hasher.hexdigest()
 
     def assume(self, path: Path, mode: int, owner: tuple[int, int] | None) -> None:
         """See `Disk`. Only root may give files away; another user's files are his already."""

@@ -37,11 +37,13 @@ class Move:
         inode: of the new file or folder, which it keeps when it is renamed.
         before: the signature of what stood there, None if nothing did.
         start: where the staged bytes belong (see `staging.Start`): 0 for the whole, None for no change.
+        head: for a tail, the SHA-256 of what it is appended to, None if that is unknown.
     """
 
     inode: int
     before: str | None
     start: int | None = 0
+    head: str | None = None
 
 
 @attrs.frozen
@@ -75,7 +77,7 @@ def decode_held(data: bytes) -> Held:
 
 def encode_journal(journal: Journal) -> bytes:
     """Write down a replacement."""
-    moves = [[move.inode, move.before, move.start] for move in journal.moves]
+    moves = [list(attrs.astuple(move)) for move in journal.moves]
     return _sealed({"held": journal.held.to_document(), "number": journal.number, "moves": moves})
 
 
@@ -87,7 +89,7 @@ def decode_journal(data: bytes) -> Journal:
     """
     document = _unsealed(data)
     try:
-        moves = tuple(Move(inode, before, start) for inode, before, start in document["moves"])
+        moves = tuple(Move(*entry) for entry in document["moves"])
         number = document["number"]
     except (KeyError, TypeError, ValueError) as error:
         raise DocumentError(f"it is no journal ({error!r})") from error

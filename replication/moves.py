@@ -50,9 +50,13 @@ def _append_progress(disk: Disk, places: Places, journal: Journal, place: int) -
     if signature(disk, target) == move.before:
         return Progress.PENDING
     found, tail = disk.facts(target), disk.facts(staged)
-    # Of the same length it may have been rewritten, and what is no longer our head must not get our tail.
-    if found is None or tail is None or not move.start or found.size_bytes <= move.start:
+    if found is None or tail is None or not move.start or found.size_bytes < move.start:
         return Progress.TOUCHED
+    if found.size_bytes == move.start:
+        # The time of our write may survive a power cut that its bytes did not. Or it was rewritten: only its digest
+        # tells, and what is no longer our head must not get our tail.
+        is_head = move.head is not None and disk.digest(target, move.start) == move.head
+        return Progress.PENDING if is_head else Progress.TOUCHED
     present_bytes = min(found.size_bytes - move.start, tail.size_bytes)
     likeness = disk.likeness(staged, target, move.start, present_bytes)
     if likeness is Likeness.OTHER:

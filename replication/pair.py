@@ -150,7 +150,8 @@ class Pair:
         inodes = check_staged(self._disk, self.places, number, held.files, starts)
         make_durable(self._disk, self.places, number, held.files, starts)
         signatures = [signature(self._disk, path) for path in self.places.paths]
-        moves = tuple(itertools.starmap(Move, zip(inodes, signatures, starts, strict=True)))
+        heads = [self._digest_of(str(place), start) for place, start in enumerate(starts)]
+        moves = tuple(itertools.starmap(Move, zip(inodes, signatures, starts, heads, strict=True)))
         journal = Journal(held, number, moves)
         assert not is_controllee_running(), "a commit under a running controllee"
         self._disk.replace(self._journal, encode_journal(journal), mode=0o600, owner=self.places.owner)
@@ -183,6 +184,11 @@ class Pair:
         Without a number no transfer may be running.
         """
         return self.places.sweep(self._disk, number)
+
+    def _digest_of(self, name: str, start: Start) -> str | None:
+        """Give the digest of the head that a tail continues, if that is what this node holds."""
+        files = () if self._held is None else self._held.files
+        return next((file.sha256 for file in files if file.name == name and file.size_bytes == start), None)
 
     def _read(self, path: Path, decode: Callable[[bytes], Decoded], damage: list[str]) -> Decoded | None:
         """Read a document; a damaged one is said to be, and counts as absent."""

@@ -24,6 +24,7 @@ def commit(root, number, is_folder, names, starts, held):
     """Commit what is staged under `number`."""
     paths = tuple(root / "state" / name for name in names)
     pair = Pair(Places(paths, is_folder, root / "spool" / "Version", root / "had"))
+    pair._held = decode_held((root / "had" / "version.json").read_bytes())
     pair.commit(number, held, starts, is_controllee_running=lambda: False)
 
 
