@@ -23,12 +23,14 @@ def make_pool(tmp_path):
 
 @pytest.fixture
 def settled(make_pool):
-    """Make a pool that runs, and return it with its leader."""
+    """Make a pool that runs, and return it with its leader; the story of controllees begins with the present one."""
 
     def make(count=3, **options):
         pool = make_pool(count, **options)
         pool.start()
-        return pool, pool.wait_settled()
+        leader = pool.wait_settled(pool[0] if pool.has_primary else None)
+        pool.forget_lives_before(leader.running())
+        return pool, leader
 
     return make
 

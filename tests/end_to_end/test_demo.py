@@ -11,7 +11,7 @@ import time
 import pytest
 
 from had.ctl.demo.place import MARK, PORTS
-from tests.end_to_end.pool import ROOT
+from tests.end_to_end.node import ROOT
 from tests.had.living import MARK as LIVING_MARK
 from tests.had.living import living, new_mark
 

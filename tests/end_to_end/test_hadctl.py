@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.end_to_end.pool import ROOT
+from tests.end_to_end.node import ROOT
 
 
 @pytest.fixture

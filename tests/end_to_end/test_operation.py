@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.lives import is_alive
-from tests.end_to_end.pool import WITNESS_CONTROLLEE
+from tests.end_to_end.node import WITNESS_CONTROLLEE
 
 
 def reconfigure(pool, nodes, **knobs):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from daemoncore.cedar.commands import Command
-from tests.end_to_end.pool import ROOT
+from tests.end_to_end.node import ROOT
 
 COMMAND = """#!/bin/sh
 echo >> {0}/begun

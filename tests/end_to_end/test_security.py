@@ -11,7 +11,7 @@ import pytest
 
 from daemoncore.cedar.commands import Command
 from tests.end_to_end.networks import Namespaces
-from tests.end_to_end.pool import ROOT
+from tests.end_to_end.node import ROOT
 
 pytestmark = pytest.mark.root
 
