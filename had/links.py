@@ -332,7 +332,13 @@ class Links:
         self._wanted: tuple[Member, ...] = ()
 
     def send(self, to: Member, message: Message, kind: Kind) -> None:
-        """Hand a message to the link; without one it is dropped."""
+        """Hand a message to the link.
+
+        The machine also answers a stranger that has us in its list while ours lacks it; such a link is made on the
+        way and lasts until the lists are read again.
+        """
+        if to not in self._links:
+            self.keep((*self._wanted, to))
         link = self._links.get(to)
         if link is not None:
             link.send(message, kind)

@@ -33,7 +33,7 @@ class Peer:
     is_ours: bool | None = None
     #: When our own connection to it was last made.
     linked_at: float = -math.inf
-    #: It leads and lists us, but our own list does not have it (hard case 9): never elected over, nothing more.
+    #: It leads or wants to, and lists us, but our own list does not have it (hard case 9): never elected over.
     is_stranger: bool = False
     #: Sightings in the last message that may change what we do, picked out once on arrival.
     notable: tuple[Sighting, ...] = ()
@@ -115,10 +115,10 @@ def relisted(peers: Mapping[Member, Peer], members: Iterable[Member]) -> dict[Me
 
 
 def forget_strangers(peers: dict[Member, Peer], now: float) -> None:
-    """Keep in mind a leader that our list does not have only until it leads no more (hard case 9)."""
+    """Keep in mind a leader or candidate that our list does not have only while it is one (hard case 9)."""
     for member, peer in list(peers.items()):
-        is_leading = peer.message is not None and peer.message.state is State.LEADER
-        if peer.is_stranger and not (is_leading and peer.is_alive(now)):
+        is_concerned = peer.message is not None and peer.message.state in {State.LEADER, State.ELECTION}
+        if peer.is_stranger and not (is_concerned and peer.is_alive(now)):
             del peers[member]
 
 

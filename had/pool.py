@@ -30,7 +30,7 @@ def rejection(message: Message, peers: Peers, settings: ElectionSettings, now: f
     """Return why a message is not believed (a label of had_peer_messages_rejected_total), None if it is."""
     if message.sender == settings.me:
         return "own_identity"
-    if message.sender not in peers and not is_strange_leader(message, settings):
+    if message.sender not in peers and not is_relevant_stranger(message, settings):
         return "not_a_member"
     if message.controllee.casefold() != settings.controllee.casefold():
         return "controllee_mismatch"
@@ -57,9 +57,13 @@ def is_plausible(directive: Directive, known: Record) -> bool:
     )
 
 
-def is_strange_leader(message: Message, settings: ElectionSettings) -> bool:
-    """Whether the sender leads and has us in its list, though ours lacks it: a list is being changed (hard case 9)."""
-    return message.is_ours and message.state is State.LEADER and settings.me in message.members
+def is_relevant_stranger(message: Message, settings: ElectionSettings) -> bool:
+    """Whether the sender leads, or wants to, and has us in its list, though ours lacks it.
+
+    Then a list is being changed, and there must not be two leaders for it (hard case 9).
+    """
+    is_concerned = message.state in {State.LEADER, State.ELECTION}
+    return message.is_ours and is_concerned and settings.me in message.members
 
 
 def validity_seconds(message: Message, settings: ElectionSettings) -> float:
@@ -98,13 +102,14 @@ def best_leader(leaders: Iterable[Report], now: float) -> Report | None:
 
 
 def candidates(peers: Peers, now: float) -> list[Report]:
-    """Every other member that could lead; a real condor_had only while it says that it wants to."""
+    """Every other member that could lead; a stranger or a real condor_had only while it says that it wants to."""
     found = []
     for report in reports(peers, now, notable_only=False):
         claim, peer = report.claim, peers.get(report.member)
-        if claim.rank_id < 0 or claim.state is State.WITNESS or peer is None or peer.is_stranger:
+        if claim.rank_id < 0 or claim.state is State.WITNESS or peer is None:
             continue
-        if peer.is_ours is not False or claim.state in {State.ELECTION, State.LEADER}:
+        is_expected = peer.is_ours is not False and not peer.is_stranger
+        if is_expected or claim.state in {State.ELECTION, State.LEADER}:
             found.append(report)
     return found
 

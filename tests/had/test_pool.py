@@ -28,6 +28,7 @@ NOW = 12.0
         (said(B), "own_identity"),
         (said(STRANGER), "not_a_member"),
         (said(STRANGER, LEADER), None),
+        (said(STRANGER, State.ELECTION), None),
         (said(STRANGER, LEADER, members=(STRANGER, A)), "not_a_member"),
         (attrs.evolve(said(STRANGER, LEADER), is_ours=False), "not_a_member"),
         (attrs.evolve(said(A, sequence=8), controllee="NEGOTIATOR"), None),
@@ -111,9 +112,9 @@ class TestHasResigned:
         assert not pool.has_resigned(by_member(), 11.0, report)
 
 
-def stranger_that_leads():
-    """A leader that lists us and that our list lacks."""
-    peer = heard(STRANGER, 11.0, LEADER, rank_id=5)
+def stranger(state):
+    """A member that lists us and that our list lacks."""
+    peer = heard(STRANGER, 11.0, state, rank_id=5)
     peer.is_stranger = True
     return peer
 
@@ -130,7 +131,9 @@ def stranger_that_leads():
         (heard(A, 11.0, ELECTION, is_ours=False), True),
         (heard(A, 11.0, LEADER, is_ours=False), True),
         (heard(A, 11.0, PASSIVE, is_ours=None), True),
-        (stranger_that_leads(), False),
+        (stranger(LEADER), True),
+        (stranger(ELECTION), True),
+        (stranger(PASSIVE), False),
     ],
 )
 def test_who_could_lead(peer, is_candidate):
@@ -156,7 +159,7 @@ def test_successors_are_ordered_and_able():
         heard(A, 11.0, is_ours=False),
         heard(A, 11.0, is_ours=None),
         heard(A, 1.0),
-        stranger_that_leads(),
+        stranger(LEADER),
         Peer(A),
     ]
     for peer in unable:
@@ -267,7 +270,7 @@ BOTH_DEAF = [heard(A, 11.0, sightings=(saw(C),)), heard(C, 11.0, sightings=(saw(
         ([heard(A, 11.0, is_ours=False)], False),
         ([heard(A, 1.0)], False),
         ([heard(A, 1.0), heard(C, 11.0)], True),
-        ([stranger_that_leads()], False),
+        ([stranger(LEADER)], False),
     ],
 )
 def test_when_nobody_hears_us(peers, is_unheard):
