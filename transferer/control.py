@@ -66,9 +66,9 @@ class Control:
             raise CopyFailed(Fault.TASK, f"the daemon sent something else than a document: {line[:80]!r}")
         return document
 
-    def has_document(self) -> bool:
-        """Say whether `next_document` returns at once; call it when the descriptor is readable."""
-        if b"\n" not in self._buffer and self.has_input(0):
+    def has_document(self, seconds: float = 0.0) -> bool:
+        """Wait for input for so long, and say whether `next_document` returns at once; Cancelled when the daemon is gone."""
+        if b"\n" not in self._buffer and self.has_input(seconds):
             self._read()
         return b"\n" in self._buffer
 

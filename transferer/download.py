@@ -15,9 +15,9 @@ from transferer import protocol, versions
 from transferer.failure import Cancelled, CopyFailed, Fault, outcome
 from transferer.progress import Progress
 from transferer.target import Heads, Target, look
-from transferer.task import Task, end_of
+from transferer.task import TIME_IS_OVER, Task, end_of
 from transferer.versions import End, Entry, EntryKind, Held, Offer, Received, Result
-from transferer.wire import Wire, mapped
+from transferer.wire import News, Wire, mapped
 
 _COMMANDS: Final = {
     "ours": Command.REPLICATION_FETCH,
@@ -92,8 +92,9 @@ class Download:
 
     def _run_ours(self, wire: Wire) -> End:
         while True:
-            if wire.wait_for_news():
-                end = end_of(self._task.next_document())
+            news = wire.wait_for_news()
+            if news is not News.PEER:
+                end = end_of(self._task.next_document()) if news is News.DAEMON else TIME_IS_OVER
                 wire.say_farewell(versions.encode_receipt(wire.stream, end))
                 return end
             offer = versions.read_offer(wire.next_message(), self._maximum_bytes)
@@ -118,13 +119,21 @@ class Download:
             total_bytes=offer.total_bytes,
             entries=len(offer.entries),
         )
-        word = self._task.next_document()
+        word = self._daemons_word(wire)
         if word.get("what") != "take":
             return self._refuse(wire, word)
-        held = self._held(offer, paths, word.get("have"))
+        held = self._held(wire, offer, paths, word.get("have"))
         wire.queue(versions.encode_have(wire.stream, held))
         progress = self._task.progress(offer.total_bytes)
-        target = Target(offer, paths, held, self._heads, folder=self._folder, takes_tails=self._takes_tails)
+        target = Target(
+            offer,
+            paths,
+            held,
+            self._heads,
+            folder=self._folder,
+            takes_tails=self._takes_tails,
+            ask_for_patience=wire.ask_for_patience,
+        )
         try:
             received = wire.receive(versions.receive_entries(wire.stream, offer, held), target, progress)
             target.complete(received)
@@ -132,12 +141,18 @@ class Download:
             target.discard()
             raise
         self._tell_received(offer, received, target, progress, version=offer.version)
-        word = self._task.next_document()
+        word = self._daemons_word(wire)
         if word.get("what") != "installed":
             return self._refuse(wire, word)
         wire.queue(versions.encode_receipt(wire.stream, End(Result.OK)))
         wire.flush()
         return None
+
+    def _daemons_word(self, wire: Wire) -> dict[str, Any]:
+        """Wait for our daemon, while the peer waits for us."""
+        while not self._task.control.has_document(seconds=min(1.0, wire.seconds_left())):
+            wire.ask_for_patience()
+        return self._task.next_document()
 
     def _refuse(self, wire: Wire, word: dict[str, Any]) -> End:
         end = end_of({"result": "stale", **word})
@@ -161,11 +176,11 @@ class Download:
         return {str(index): path for index, path in enumerate(self._files)}
 
     def _held(
-        self, offer: Offer, paths: dict[str, Path], have: list[dict[str, Any]] | None
+        self, wire: Wire, offer: Offer, paths: dict[str, Path], have: list[dict[str, Any]] | None
     ) -> list[Held | None]:
         if have is None:
             names = [entry.name for entry in offer.entries if entry.kind is EntryKind.FILE]
-            known = look({name: paths[name] for name in names}, self._heads)
+            known = look({name: paths[name] for name in names}, self._heads, wire.ask_for_patience)
         else:
             try:
                 known = {

@@ -8,6 +8,7 @@ still the same the daemon knows, which watches the file; it says so with each ve
 import hashlib
 import os
 import stat
+from collections.abc import Callable
 from typing import Any, Final
 
 from transferer.failure import CopyFailed, Fault
@@ -66,18 +67,25 @@ class FileSource:
             self._hashed += len(data)
         return data
 
-    def position(self, size: int) -> None:
-        """Have exactly the first `size` bytes hashed, so that what is read from there on completes the digest."""
+    def position(self, size: int, ask_for_patience: Callable[[], None] | None = None) -> None:
+        """Have exactly the first `size` bytes hashed.
+
+        Args:
+            size: how many, so that what is read from there on completes the digest.
+            ask_for_patience: called between two blocks, since somebody may be waiting.
+        """
         if self._hashed > size:
             self._digest, self._hashed = hashlib.sha256(), 0
         while self._hashed < size:
             self.read(self._hashed, min(_READ_BYTES, size - self._hashed))
+            if ask_for_patience:
+                ask_for_patience()
 
-    def digest_of_head(self, size: int) -> bytes:
+    def digest_of_head(self, size: int, ask_for_patience: Callable[[], None] | None = None) -> bytes:
         """Return the SHA-256 of the first `size` bytes, which are read as far as they have not been."""
         if size == self.size and self._sha256:
             return self._sha256
-        self.position(size)
+        self.position(size, ask_for_patience)
         return self._digest.digest()
 
     @property

@@ -15,7 +15,7 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -62,6 +62,7 @@ class Target:
         *,
         folder: Path | None = None,
         takes_tails: bool = False,
+        ask_for_patience: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare for a version.
 
@@ -72,6 +73,7 @@ class Target:
             heads: digests that are known.
             folder: where the tree of a folder is; None for a list of files.
             takes_tails: whether a tail is left as it is.
+            ask_for_patience: called now and then while a large file of ours is read, since the peer waits.
         """
         self._offer = offer
         self._paths = paths
@@ -79,6 +81,7 @@ class Target:
         self._heads = heads
         self.staging = _temporary(folder) if folder else None
         self._takes_tails = takes_tails and folder is None
+        self._ask_for_patience = ask_for_patience
         self.temporaries: dict[int, Path] = {}
         #: Of the files that are tails: from which byte on.
         self.starts: dict[int, int] = {}
@@ -129,9 +132,9 @@ class Target:
                 view = view[count:]
                 self._written += count
             if self._written - self._written_back >= _WRITE_BACK_BYTES:
-                # Starts the writing without waiting for it, and keeps a large copy from displacing everybody's cache.
-                length = self._written - self._written_back
-                os.posix_fadvise(self._descriptor, self._written_back, length, os.POSIX_FADV_DONTNEED)
+                from transferer.write_back import write_back
+
+                write_back(self._descriptor, self._written_back, self._written - self._written_back)
                 self._written_back = self._written
 
     def head(self, index: int, size: int) -> Digest:
@@ -145,7 +148,7 @@ class Target:
         assert held.size == size, "a tail begins where our own file ends"
         digest = self._heads.find(entry.name, held)
         if digest is None:
-            digest, found = hash_file(self._paths[entry.name], size)
+            digest, found = hash_file(self._paths[entry.name], size, self._ask_for_patience)
             if found != size or digest.digest() != held.sha256:
                 raise CopyFailed(
                     Fault.SOURCE,
@@ -162,7 +165,7 @@ class Target:
                 fcntl.ioctl(self._descriptor, _FICLONE, source)
                 os.ftruncate(self._descriptor, size)
             except OSError:
-                _copy(source, self._descriptor, size)
+                _copy(source, self._descriptor, size, self._ask_for_patience)
             os.lseek(self._descriptor, size, os.SEEK_SET)
 
     def _finish_file(self) -> None:
@@ -253,33 +256,35 @@ def _plain(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _copy(source: int, target: int, size: int) -> None:
+def _copy(source: int, target: int, size: int, ask_for_patience: Callable[[], None]) -> None:
     """Copy the first bytes of a file within the kernel; OSError when there are fewer."""
     done = 0
     while done < size:
-        count = os.copy_file_range(source, target, size - done, done, done)
+        count = os.copy_file_range(source, target, min(_WRITE_BACK_BYTES, size - done), done, done)
         if count == 0:
             raise OSError(errno.EIO, f"it ended after {done} of {size} bytes")
         done += count
+        ask_for_patience()
 
 
-def hash_file(path: Path, size: int) -> tuple[Digest, int]:
+def hash_file(path: Path, size: int, ask_for_patience: Callable[[], None]) -> tuple[Digest, int]:
     """Return the SHA-256 of the first `size` bytes of a plain file of ours, and how many there were."""
     digest, done = hashlib.sha256(), 0
     with _disk("read", path), _plain(path) as descriptor:
         while done < size and (data := os.pread(descriptor, min(_READ_BYTES, size - done), done)):
             digest.update(data)
             done += len(data)
+            ask_for_patience()
     return digest, done
 
 
-def look(names: Mapping[str, Path], heads: Heads) -> dict[str, Held]:
+def look(names: Mapping[str, Path], heads: Heads, ask_for_patience: Callable[[], None]) -> dict[str, Held]:
     """Hash the files that are there, by name, and keep the digests; what is no plain file is not there."""
     found = {}
     for name, path in names.items():
         try:
             size = path.lstat().st_size
-            digest, done = hash_file(path, size)
+            digest, done = hash_file(path, size, ask_for_patience)
         except (OSError, CopyFailed):
             continue
         heads.keep(name, done, digest)

@@ -15,6 +15,8 @@ from transferer.wire import Wire
 
 #: How a version travels: our own way, condor_transferer's, and condor_transferer's before HTCondor 8.7.4.
 PROTOCOLS: Final = ("ours", "condor", "callback")
+#: How a process ends that has lived as long as it may, between two versions.
+TIME_IS_OVER: Final = End(Result.OK, "its time is over")
 _BEGIN_SECONDS: Final = 30.0
 
 

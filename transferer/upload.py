@@ -1,5 +1,6 @@
 """The sending end: answers one asking transferer, with one version or with each new one for a while."""
 
+import functools
 import socket
 from typing import Any
 
@@ -12,9 +13,9 @@ from transferer.failure import CopyFailed, Declined, Fault
 from transferer.progress import Progress
 from transferer.source import Sources, open_sources
 from transferer.talk import CHUNK_BYTES
-from transferer.task import Task, end_of
+from transferer.task import TIME_IS_OVER, Task, end_of
 from transferer.versions import End, EntryKind, Offer, Result
-from transferer.wire import PeerClosed, Wire, mapped
+from transferer.wire import News, PeerClosed, Wire, mapped
 
 
 class Upload:
@@ -64,15 +65,19 @@ class Upload:
 
     def _run_ours(self, wire: Wire) -> End:
         while True:
-            if not wire.wait_for_news():
+            news = wire.wait_for_news()
+            if news is News.PEER:
                 return self._peers_word(wire)
-            document = self._next_version()
+            document = self._next_version() if news is News.DAEMON else TIME_IS_OVER
             if isinstance(document, End):
                 wire.say_farewell(versions.encode_end(wire.stream, document))
                 return document
             assert self._sources is not None, "a version has its files"
             progress = self._task.progress(self._sources.offer.total_bytes)
-            end = self._send(wire, self._sources, progress)
+            try:
+                end = self._send(wire, self._sources, progress)
+            except Declined as declined:
+                end = declined.end
             self._tell_sent(end, document, progress, self._sources)
             if end.result is not Result.OK:
                 return end
@@ -80,9 +85,11 @@ class Upload:
     def _peers_word(self, wire: Wire) -> End:
         """Hear what a peer says that should wait: goodbye, or nonsense."""
         try:
-            return versions.read_receipt(wire.next_message())
+            while (end := versions.read_receipt(wire.next_message())) is None:
+                continue
         except PeerClosed as error:
             return End(Result.OK, error.reason)
+        return end
 
     def _send(self, wire: Wire, sources: Sources, progress: Progress) -> End:
         """Send one version; the end is the peer's receipt."""
@@ -91,19 +98,23 @@ class Upload:
             wire.queue(versions.encode_offer(stream, offer))
         except ValueError as error:
             raise CopyFailed(Fault.TASK, str(error)) from error
-        held = versions.read_have(wire.next_message(), offer)
+        while (held := versions.read_have(wire.next_message(), offer)) is None:
+            continue
         if isinstance(held, End):
             return held
         for index, (file, one) in enumerate(zip(sources.files, held, strict=True)):
             if file is None:
                 continue
-            start = versions.start_of_content(one, file.size, file.digest_of_head)
+            digest_of_head = functools.partial(file.digest_of_head, ask_for_patience=wire.ask_for_patience)
+            start = versions.start_of_content(one, file.size, digest_of_head)
             is_same = start > 0 and start == file.size
             wire.queue(versions.encode_content(stream, index, start, is_same=is_same))
             if not is_same:
                 wire.send_content(file, start, progress)
                 wire.queue(versions.encode_digest(stream, file.sha256))
-        return versions.read_receipt(wire.next_message())
+        while (end := versions.read_receipt(wire.next_message())) is None:
+            continue
+        return end
 
     def _tell_sent(self, end: End, document: dict[str, Any], progress: Progress, sources: Sources) -> None:
         self._task.bytes += progress.bytes

@@ -7,6 +7,7 @@ The downloader opens it with REPLICATION_FETCH (7110) and keeps the connection. 
     U  content   for each file in turn: from which byte on it comes, then the bytes, then the SHA-256 of the whole file
     D  receipt   installed, or why not
     U  end       instead of an offer: there will be no more
+    .  busy      from who is hashing a large file, or waiting for his daemon, while it is his turn: wait for me
 
 A peer never names a path: the entries of a list of files are called `0`, `1`, ... and each side knows its own paths;
 in a folder they have relative names, which `read_offer` looks at closely. The bytes from N on are enough when D's digest is
@@ -54,6 +55,7 @@ class Kind(enum.IntEnum):
     DIGEST = 4
     RECEIPT = 5
     END = 6
+    BUSY = 7
 
 
 class Result(enum.Enum):
@@ -241,13 +243,17 @@ def encode_have(stream: Stream, held: list[Held | None]) -> bytes:
     return stream.encode(writer)
 
 
-def read_have(reader: MessageReader, offer: Offer) -> list[Held | None] | End:
+def read_have(reader: MessageReader, offer: Offer) -> list[Held | None] | End | None:
     """Return what the downloader has of each entry of the offer, or its receipt when it wants none of it.
 
+    None is a downloader that is busy: another message will come.
+
     Raises:
-        WireError: the message is neither.
+        WireError: the message is none of these.
     """
     kind = reader.get_int()
+    if kind == Kind.BUSY:
+        return None
     if kind == Kind.RECEIPT:
         return _read_end(reader)
     if kind != Kind.HAVE:
@@ -283,6 +289,11 @@ def encode_content(stream: Stream, index: int, start: int, *, is_same: bool) -> 
     return stream.encode(writer.put_int(_SAME if is_same else start))
 
 
+def encode_busy(stream: Stream) -> bytes:
+    """Return the message that asks for patience."""
+    return stream.encode(stream.writer().put_int(Kind.BUSY))
+
+
 def encode_digest(stream: Stream, sha256: bytes) -> bytes:
     """Return the message behind an entry's content."""
     return stream.encode(stream.writer().put_int(Kind.DIGEST).put_bytes(sha256))
@@ -304,9 +315,11 @@ def _encode_end(stream: Stream, kind: Kind, end: End) -> bytes:
     return stream.encode(writer.put_string(reason))
 
 
-def read_receipt(reader: MessageReader) -> End:
-    """Return the downloader's last word on an offer; WireError when the message is none."""
+def read_receipt(reader: MessageReader) -> End | None:
+    """Return the downloader's last word on an offer, None when it is busy; WireError when the message is neither."""
     kind = reader.get_int()
+    if kind == Kind.BUSY:
+        return None
     if kind != Kind.RECEIPT:
         raise ProtocolError(f"a receipt comes here (got a message of kind {kind})")
     return _read_end(reader)
@@ -337,7 +350,9 @@ def receive_entries(stream: Stream, offer: Offer, held: list[Held | None]) -> Ta
 
 def _receive_entry(stream: Stream, index: int, entry: Entry, held: Held | None) -> Talk[Received]:
     reader = yield Wanted.MESSAGE
-    kind, number, start = reader.get_int(), reader.get_int(), reader.get_int()
+    while (kind := reader.get_int()) == Kind.BUSY:
+        reader = yield Wanted.MESSAGE
+    number, start = reader.get_int(), reader.get_int()
     if (kind, number) != (Kind.CONTENT, index):
         raise ProtocolError(
             f"content of entry {index} comes here (got a message of kind {kind} about {number})"

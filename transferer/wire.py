@@ -6,6 +6,7 @@ peer's ends it: a downloader whose disk is full says so and does not have to tak
 """
 
 import contextlib
+import enum
 import errno
 import os
 import select
@@ -30,10 +31,21 @@ _Result = TypeVar("_Result")
 _READ_BYTES: Final = 512 * 1024
 #: A last word to a peer that is still sending is worth waiting this long.
 _FAREWELL_SECONDS: Final = 1.0
+#: How often a peer hears that we are busy; it waits for many times as long.
+_BUSY_SECONDS: Final = 1.0
 
 
 class PeerClosed(CopyFailed):
     """The peer closed the connection in good order; whether it had all that it wanted, the protocol knows."""
+
+
+class News(enum.Enum):
+    """What ended a time of waiting between two versions."""
+
+    DAEMON = enum.auto()
+    PEER = enum.auto()
+    #: The time of this process is over, which is nobody's fault between two versions.
+    TIME = enum.auto()
 
 
 class Wire:
@@ -63,6 +75,8 @@ class Wire:
         self._stall_seconds = stall_seconds
         self.ends_at = ends_at
         self._outbox = bytearray()
+        self._told_busy_at = time.monotonic()
+        self._hears_words = False
         self._buffer = memoryview(bytearray(_READ_BYTES))
         connection.setblocking(False)
         # A pair of UNIX sockets knows none of this, and needs none of it.
@@ -83,6 +97,19 @@ class Wire:
             data, self._outbox = memoryview(self._outbox), bytearray()
             self._send(data)
 
+    def seconds_left(self) -> float:
+        """Return how much time this process has; CopyFailed when none."""
+        left = self.ends_at - time.monotonic()
+        if left <= 0:
+            raise CopyFailed(Fault.LIFETIME, "the time of this process is over")
+        return left
+
+    def ask_for_patience(self) -> None:
+        """Say that we are busy, if that has not been said for a while; for what takes long while the peer waits."""
+        if time.monotonic() - self._told_busy_at >= _BUSY_SECONDS:
+            self._told_busy_at = time.monotonic()
+            self._send(memoryview(versions.encode_busy(self.stream)))
+
     def _send(self, data: memoryview) -> None:
         while data:
             try:
@@ -97,7 +124,7 @@ class Wire:
         self.flush()
         while (message := self.stream.next_message()) is None:
             count = self._receive(len(self._buffer))
-            self.stream.receive_data(bytes(self._buffer[:count]))
+            self.stream.receive_data(self._buffer[:count])
         return message
 
     def receive_raw(self, most_bytes: int) -> bytes | memoryview:
@@ -129,17 +156,19 @@ class Wire:
 
     def send_content(self, source: FileSource, start: int, progress: Progress) -> None:
         """Send a file from byte `start` to its end, hashing on the way."""
-        source.position(start)
+        source.position(start, self.ask_for_patience)
+        self._hears_words = True
         position = start
         while position < source.size:
             if self.stream.is_encrypted:
                 data = source.read(position, CHUNK_BYTES)
-                self.queue(self.stream.encode(data))
                 self.flush()
+                self._send(memoryview(self.stream.encode(data)))
                 position += len(data)
             else:
                 position = self._send_clear(source, position)
             progress.moved_to(position - start)
+        self._hears_words = False
         progress.finish_file(source.size - start)
 
     def _send_clear(self, source: FileSource, position: int) -> int:
@@ -186,34 +215,29 @@ class Wire:
                 case Head():
                     reply = target.head(want.index, want.size)
 
-    def wait_for_news(self) -> bool:
-        """Wait until the daemon or the peer has something to say; True when it is the daemon, False when the peer.
-
-        Raises:
-            CopyFailed: the time of this process is over.
-        """
+    def wait_for_news(self) -> News:
+        """Wait until the daemon or the peer has something to say, or the time of this process is over."""
         self.flush()
-        if self._control.has_document():
-            return True
-        if self.stream.buffered_bytes:
-            return False
-        poller = select.poll()
-        poller.register(self._socket, select.POLLIN)
-        poller.register(self._control.descriptor, select.POLLIN)
-        events = dict(poller.poll(max(0.0, self.ends_at - time.monotonic()) * 1000))
-        if not events:
-            raise CopyFailed(Fault.LIFETIME, "the time of this process is over")
-        if self._control.descriptor in events:
-            return self._control.has_document() or self.wait_for_news()
-        return False
+        while not self._control.has_document():
+            if self.stream.buffered_bytes:
+                return News.PEER
+            poller = select.poll()
+            poller.register(self._socket, select.POLLIN)
+            poller.register(self._control.descriptor, select.POLLIN)
+            events = dict(poller.poll(max(0.0, self.ends_at - time.monotonic()) * 1000))
+            if not events:
+                return News.TIME
+            if self._control.descriptor not in events:
+                return News.PEER
+        return News.DAEMON
 
     def _wait_to_send(self) -> None:
-        if self._wait(select.POLLOUT | select.POLLIN) & select.POLLIN:
-            raise Declined(versions.read_receipt(self._word_while_sending()))
-
-    def _word_while_sending(self) -> MessageReader:
-        self._outbox.clear()
-        return self.next_message()
+        wanted = select.POLLOUT | (select.POLLIN if self._hears_words else 0)
+        if self._wait(wanted) & select.POLLIN:
+            self.stream.receive_data(self._buffer[: self._receive(len(self._buffer))])
+            while (message := self.stream.next_message()) is not None:
+                if end := versions.read_receipt(message):
+                    raise Declined(end)
 
     def _wait(self, events: int) -> int:
         """Wait for the socket, as long as the peer may stall, the daemon lives and our time lasts."""
@@ -235,20 +259,23 @@ class Wire:
             # It may have said why before it closed.
             with contextlib.suppress(OSError, WireError, CopyFailed):
                 self._outbox.clear()
-                raise Declined(versions.read_receipt(self.next_message()))
+                while (end := versions.read_receipt(self.next_message())) is None:
+                    continue
+                raise Declined(end)
         raise CopyFailed(Fault.GONE, f"the connection broke: {error.strerror or error}") from error
 
     def say_farewell(self, data: bytes) -> None:
-        """Send a last word, and let a peer that is still sending hear it before the connection is reset."""
-        until = time.monotonic() + _FAREWELL_SECONDS
+        """Send a last word, and let a peer that is still sending hear it before the connection is reset.
+
+        What it sends meanwhile is not read: so it comes to a halt and listens.
+        """
         with contextlib.suppress(OSError):
             self._socket.settimeout(_FAREWELL_SECONDS)
             self._socket.sendall(bytes(self._outbox) + data)
             self._socket.shutdown(socket.SHUT_WR)
-            while (left := until - time.monotonic()) > 0:
-                self._socket.settimeout(left)
-                if not self._socket.recv_into(self._buffer):
-                    break
+            poller = select.poll()
+            poller.register(self._socket, select.POLLRDHUP)
+            poller.poll(_FAREWELL_SECONDS * 1000)
 
     def close(self) -> None:
         """Close the connection."""

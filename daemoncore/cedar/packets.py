@@ -88,7 +88,7 @@ class PacketReader:
         """How many bytes have been received and not been taken."""
         return len(self._buffer)
 
-    def receive_data(self, data: bytes) -> None:
+    def receive_data(self, data: bytes | memoryview) -> None:
         """Add bytes from the network. Taking out what is complete, before adding more, bounds the memory."""
         self._buffer += data
 
@@ -113,7 +113,9 @@ class PacketReader:
             raise LimitExceeded(f"a packet may have {self.limits.packet_bytes} bytes here (got {length})")
         if len(self._buffer) < HEADER_BYTES + length:
             return None
-        body = bytes(self._buffer[HEADER_BYTES : HEADER_BYTES + length])
+        # One copy of the body, not two: state files come this way.
+        with memoryview(self._buffer) as view:
+            body = bytes(view[HEADER_BYTES : HEADER_BYTES + length])
         del self._buffer[: HEADER_BYTES + length]
         return Packet(end_flag != 0, header, body)
 

@@ -142,7 +142,7 @@ class Stream:
         """Let the peer send more, now that we know who it is."""
         self._packets.limits = limits
 
-    def receive_data(self, data: bytes) -> None:
+    def receive_data(self, data: bytes | memoryview) -> None:
         """Add bytes from the network; then call `next_message` until it returns None."""
         self._packets.receive_data(data)
 

@@ -131,13 +131,13 @@ class Pair:
         """Have the uploader offer a version."""
         self.up.tell(descriptors, what="version", version=version, entries=entries, **more)
 
-    def copy(self, version, entries, descriptors=(), have=None, **more):
+    def copy(self, version, entries, descriptors=(), have=None, *, seconds=20, **more):
         """Copy one version; return what each side said of it, the downloader's part not installed yet."""
         self.offer(version, entries, descriptors, **more)
         offer = self.down.event("offer")
         assert offer["version"] == version
         self.down.tell(what="take", have=have)
-        return self.down.event("received")
+        return self.down.event("received", seconds=seconds)
 
     def installed(self):
         """Say that the version is installed; return what the uploader says of it."""

@@ -291,9 +291,11 @@ def test_a_full_disk_is_said_at_once(copiers, files, is_encrypted):
     event, status = both.down.ended()
     assert (event["result"], event["fault"], status) == ("failed", "disk", 1)
     assert "cannot write" in event["reason"]
-    event, status = both.up.ended()
-    assert (event["result"], status) == ("failed", 1)
-    assert "cannot write" in event["reason"]
+    sent = both.up.event("sent")
+    assert sent["result"] == "failed"
+    assert "cannot write" in sent["reason"]
+    assert sent["bytes"] < source.stat().st_size / 2
+    assert both.up.ended()[1] == 1
     assert not list(target.parent.iterdir())
 
 
@@ -353,8 +355,43 @@ def test_a_stopped_downloader_tidies_up(copiers, files):
     both.down.process.terminate()
     event, status = both.down.ended()
     assert (event["result"], status) == ("cancelled", 1)
-    assert both.up.ended()[0]["result"] == "cancelled"
+    assert both.up.event("sent")["result"] == "cancelled"
     assert not list(target.parent.iterdir())
+
+
+def test_whoever_is_busy_asks_for_patience(copiers, files):
+    """A daemon that takes longer than the peer may stall, to decide and to install, does not end the copy."""
+    source, target = files
+    both = pair(copiers, files=[str(target)], up={"stall_seconds": 1.6})
+    both.offer(VERSION, [file_entry(source)])
+    both.down.event("offer")
+    time.sleep(2.5)
+    both.down.tell(what="take", have=None)
+    install(both.down.event("received"), target)
+    time.sleep(2.5)
+    assert both.installed()["result"] == "ok"
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.002, 0.01, 0.03, 0.1])
+@pytest.mark.parametrize("victim", ["up", "down"])
+def test_whenever_one_is_killed_the_present_file_is_untouched(copiers, files, victim, moment):
+    """SIGKILL at any moment leaves the state as it was, and beside it at most one file that says what it is."""
+    source, target = files
+    os.truncate(source, 50_000_000)
+    target.write_bytes(b"the present state")
+    both = pair(copiers, files=[str(target)])
+    both.offer(VERSION, [file_entry(source)])
+    both.down.event("offer")
+    both.down.tell(what="take", have=None)
+    time.sleep(moment)
+    dying, other = (both.up, both.down) if victim == "up" else (both.down, both.up)
+    dying.process.kill()
+    both.down.control.close()
+    both.up.control.close()
+    other.process.wait(20)
+    left = {path.name for path in target.parent.iterdir()}
+    assert left <= {"state", f"state.{both.down.process.pid}.down"}
+    assert target.read_bytes() == b"the present state"
 
 
 @pytest.mark.parametrize("is_busy", [False, True])
@@ -386,10 +423,29 @@ def test_a_peer_that_stalls_is_given_up(copiers, files):
     assert (event["fault"], status) == ("slow", 1)
 
 
-def test_no_transferer_outlives_its_time(copiers, files):
-    """MAX_TRANSFER_LIFETIME ends a process that is only waiting as well."""
-    both = pair(copiers, files=[str(files[1])], lifetime_seconds=0.3, up={"lifetime_seconds": 0.3})
-    assert {one.ended()[0]["fault"] for one in (both.up, both.down)} <= {"lifetime", None}
+@pytest.mark.parametrize("first", ["up", "down"])
+def test_no_transferer_outlives_its_time(copiers, files, first):
+    """MAX_TRANSFER_LIFETIME ends a process between two versions in good order, and the other one with it."""
+    lifetimes = {"up": 60, "down": 60} | {first: 0.3}
+    both = pair(
+        copiers,
+        files=[str(files[1])],
+        lifetime_seconds=lifetimes["down"],
+        up={"lifetime_seconds": lifetimes["up"]},
+    )
+    for one in (both.up, both.down):
+        event, status = one.ended()
+        assert (event["result"], event["reason"], status) == ("ok", "its time is over", 0)
+
+
+def test_no_copy_outlives_its_time(copiers, files):
+    """MAX_TRANSFER_LIFETIME ends a copy that does not get on, however alive the peer may seem."""
+    source, target = files
+    both = pair(copiers, files=[str(target)], lifetime_seconds=1.5)
+    both.offer(VERSION, [file_entry(source)])
+    both.down.event("offer")
+    event, status = both.down.ended()
+    assert (event["result"], event["fault"], status) == ("failed", "lifetime", 1)
 
 
 def scripted(copiers, data, *, target, **task):
