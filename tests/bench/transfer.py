@@ -1,4 +1,4 @@
-"""Measures copies: `python -m tests.bench.transfer [--sizes 1M,100M,1G] [--folder PLACE]`.
+"""Measures copies: `python -m tests.bench.transfer [--sizes 1M,100M,1G] [--runs 3] [--folder PLACE]`.
 
 Each size goes through two real transferers on loopback, in clear and encrypted, from the daemon's word to a file that is
 synced and verified, and beside it through what is at hand: a plain socket copy with SHA-256 on both ends (the measure of
@@ -150,7 +150,7 @@ def make(path: Path, size: int) -> None:
         os.fsync(file.fileno())
 
 
-def copies(folder: Path, size: int) -> None:
+def copies(folder: Path, size: int, runs: int) -> None:
     """Print what each way takes for one size."""
     source, target = folder / "source", folder / "target"
     make(source, size)
@@ -222,12 +222,13 @@ def main() -> None:
     """Run the measurements and print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", default="1M,100M,1G", help="such as 1M,100M,1G")
+    parser.add_argument("--runs", type=int, default=3, help="copies of each kind; medians count")
     parser.add_argument("--folder", type=Path, default=None, help="on which disk")
     arguments = parser.parse_args()
     sizes = [int(text[:-1]) * UNITS[text[-1]] for text in arguments.sizes.split(",")]
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         for size in sizes:
-            copies(Path(name), size)
+            copies(Path(name), size, arguments.runs)
         for is_encrypted in (False, True):
             appends(Path(name), is_encrypted=is_encrypted)
 
