@@ -42,11 +42,11 @@ MEASURES = (
     ),
     Measure(
         "cold_ready",
-        "... after the last daemon was ready",
+        "cold start, once all are ready",
     ),
     Measure(
         "cold_overlap",
-        "... meanwhile two run for",
+        "cold start: two run for",
         promise=lambda _: 0.0,
     ),
     Measure(
@@ -88,7 +88,7 @@ MEASURES = (
     ),
     Measure(
         "daemon_killed",
-        "leader's daemon killed: takeover",
+        "takeover, leader's daemon killed",
         promise=lambda _: 1.0,
         aim=lambda _: 0.3,
         condor={
@@ -100,7 +100,7 @@ MEASURES = (
     ),
     Measure(
         "orphan",
-        "... its controllee outlives it by",
+        "killed daemon outlived for",
         promise=lambda _: 0.2,
     ),
     Measure(
@@ -112,7 +112,7 @@ MEASURES = (
     ),
     Measure(
         "return",
-        "primary started: controllee there",
+        "primary returns: leads after",
         condor={
             (2, 1): (20.3, 21.1),
             (2, 2): (36.5, 37.1),
@@ -122,12 +122,12 @@ MEASURES = (
     ),
     Measure(
         "return_gap",
-        "... meanwhile none runs for",
+        "primary returns: none runs for",
         promise=lambda _: 0.5,
     ),
     Measure(
         "return_overlap",
-        "... meanwhile two run for",
+        "primary returns: two run for",
         promise=lambda _: 0.0,
         condor={
             (2, 1): (4.0, 8.9),
