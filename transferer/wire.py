@@ -77,6 +77,9 @@ class Wire:
         self._outbox = bytearray()
         self._told_busy_at = time.monotonic()
         self._hears_words = False
+        # One encrypted chunk is kept while the next is made: else malloc gives the memory back after each one and takes
+        # it again, and every page of it costs a fault (measured: a hundred of them a chunk).
+        self._kept = (b"", b"")
         self._buffer = memoryview(bytearray(_READ_BYTES))
         connection.setblocking(False)
         # A pair of UNIX sockets knows none of this, and needs none of it.
@@ -163,7 +166,9 @@ class Wire:
             if self.stream.is_encrypted:
                 data = source.read(position, CHUNK_BYTES)
                 self.flush()
-                self._send(memoryview(self.stream.encode(data)))
+                sealed = self.stream.encode(data)
+                self._send(memoryview(sealed))
+                self._kept = (data, sealed)
                 position += len(data)
             else:
                 position = self._send_clear(source, position)

@@ -25,6 +25,7 @@ def test_commands_of_our_own_keep_to_their_range():
         Command.HAD_PAUSE,
         Command.HAD_RESUME,
         Command.HAD_STATUS,
+        Command.REPLICATION_FETCH,
     }
     assert {command for command in Command if FIRST_OWN_COMMAND <= command <= LAST_OWN_COMMAND} == own
 
