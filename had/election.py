@@ -490,9 +490,10 @@ class Election:
             self._become_passive(Reason.better_candidate)
         else:
             self._won = self._won or self._has_won()
-            if self._won is not None and self._now >= self._not_before:
+            if self._won is not None:
+                # The disk writes the epoch while the last leader's guard still has its time.
                 self._make_claim()
-                if self.ledger.has_claim:
+                if self.ledger.has_claim and self._now >= self._not_before:
                     self._become_leader(self._won)
 
     def _has_won(self) -> Reason | None:
