@@ -41,7 +41,21 @@ SANS_IO = [
     ),
     *sorted((ROOT / "daemoncore" / "cedar").glob("*.py")),
     *(ROOT / "transferer" / f"{name}.py" for name in ("protocol", "talk", "versions")),
-    *(ROOT / "replication" / f"{name}.py" for name in ("manifest", "version")),
+    *(
+        ROOT / "replication" / f"{name}.py"
+        for name in (
+            "answers",
+            "download",
+            "effects",
+            "events",
+            "ledger",
+            "manifest",
+            "peers",
+            "replica",
+            "replica_settings",
+            "version",
+        )
+    ),
 ]
 
 WORLD = {

@@ -1,0 +1,80 @@
+"""What the replica machine answers to had, as pure readings of the machine.
+
+HAD_STATE says `current`, `stale` or `missing` (hard cases 18 and 19), and a flush says who lacks what.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from replication.effects import Answer, Currency
+from replication.events import CurrentAsked, FlushAsked, State
+from replication.peers import is_newer_known
+
+if TYPE_CHECKING:
+    from replication.replica import Replica
+
+
+def current(replica: Replica, asked: CurrentAsked, *, is_late: bool) -> Answer | None:
+    """Say how good the state here is; None while that may still get better.
+
+    Args:
+        replica: the machine.
+        asked: the question.
+        is_late: its time is up.
+    """
+    is_leading = replica.state is State.LEADER and not replica.is_ending
+    if replica.is_installing or not (is_leading or is_late or _is_up_to_date(replica, asked)):
+        return None
+    own, others = replica.ledger.own, replica.peers.values()
+    is_beaten = is_newer_known(own, others) or replica.wanted() is not None
+    is_stale = replica.ledger.is_altered or (is_beaten and not is_leading)
+    currency = Currency.STALE if is_stale else Currency.CURRENT
+    return Answer(
+        asked.request,
+        Currency.MISSING if own is None else currency,
+        replica.version,
+        good_for_seconds=replica.settings.timeout_seconds if asked.incumbent_epoch is None else 0.0,
+        is_missing_everywhere=own is None and _is_missing_everywhere(replica),
+        known_gid=max(replica.known_gids(), default=0),
+    )
+
+
+def _is_up_to_date(replica: Replica, asked: CurrentAsked) -> bool:
+    """Whether nothing better can be had, and nothing is left to find out."""
+    is_written = replica.ledger.pending is None and replica.is_resting
+    if replica.state is not State.BACKUP or not is_written or replica.wanted() is not None:
+        return False
+    own, epoch = replica.ledger.own, asked.incumbent_epoch
+    if asked.is_missing_refused and own is None:
+        return _is_missing_everywhere(replica)
+    if not epoch:
+        return True
+    # The incumbent's own history, or one that is later; until it is heard of there is something to wait for.
+    return own is not None and any(point.gid >= epoch for point in own.version.history)
+
+
+def _is_missing_everywhere(replica: Replica) -> bool:
+    return all(p.is_alive(replica.now) and p.version is None for p in replica.peers.values())
+
+
+def flush(replica: Replica, asked: FlushAsked, *, is_late: bool) -> Answer | None:
+    """Say that the last version is where it has to be, or who lacks it; None while that may still get better."""
+    own, behind = replica.ledger.own, replica.behind()
+    if asked.successor is not None:
+        peer = replica.peers.get(asked.successor)
+        # A real condor_replication never says what it holds.
+        is_behind = peer is not None and peer.is_ours is not False and own is not None and not peer.holds(own)
+        behind = (asked.successor,) if is_behind else ()
+    is_complete = replica.ledger.is_written and replica.is_resting and not behind
+    if not (is_complete or is_late):
+        return None
+    return Answer(
+        asked.request,
+        Currency.MISSING if own is None else Currency.CURRENT,
+        replica.version,
+        known_gid=max(replica.known_gids(), default=0),
+        behind=behind,
+        is_complete=is_complete,
+        text="" if is_complete else "the last version is not where it has to be",
+    )

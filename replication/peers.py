@@ -1,0 +1,237 @@
+"""What a replica knows of each other replica, and pure readings of it: who leads, whence to fetch what, who lags."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import attrs
+
+from replication.events import Report, State
+from replication.manifest import Held, fingerprint
+from replication.replica_settings import Member, ReplicaSettings
+from replication.version import INTEGER_LIMIT, Point, Relation, Version, compare
+
+FIRST_RETRY_SECONDS = 0.2
+"""After a failed download from a replica the next try there comes so soon, then after twice as long each time."""
+
+LAST_RETRY_SECONDS = 10.0
+"""And never later than this: a failed transfer is tried again for as long as it is needed."""
+
+PLACES = 128
+"""Epochs are a counter times this plus an id (hard case 2), so that no two nodes ever make the same one."""
+
+
+@attrs.frozen
+class Own:
+    """What this node holds, with the name of its bytes, which is not made anew for every look."""
+
+    held: Held
+    fingerprint: str
+
+    @classmethod
+    def of(cls, held: Held) -> Own:
+        """Name the bytes."""
+        return cls(held, fingerprint(held.files))
+
+    @property
+    def version(self) -> Version:
+        """The version held."""
+        return self.held.version
+
+
+@attrs.define
+class Peer:
+    """One other replica; times are on this node's clock, minus infinity for never."""
+
+    member: Member
+    is_ours: bool | None = None
+    report: Report | None = None
+    heard_at: float = -math.inf
+    #: What was heard last is good until then.
+    expires_at: float = -math.inf
+    gone_at: float = -math.inf
+    linked_at: float = -math.inf
+    #: What it held when it spoke last.
+    version: Version | None = None
+    fingerprint: str = ""
+    is_leading: bool = False
+    failures: int = 0
+    retry_at: float = -math.inf
+
+    def is_news(self, report: Report) -> bool:
+        """Whether a report is later than the last one of the same replica."""
+        last = self.report
+        return last is None or (report.instance, report.sequence) > (last.instance, last.sequence)
+
+    def take(self, report: Report, now: float) -> None:
+        """Believe a report."""
+        self.report, self.is_ours = report, True
+        self.heard_at, self.expires_at = now, now + report.validity_seconds
+        self.version, self.fingerprint = report.version, report.fingerprint
+        self.is_leading = report.state is State.LEADER
+
+    def take_condor(self, point: Point, now: float, *, is_leading: bool, settings: ReplicaSettings) -> None:
+        """Believe a real condor_replication, which says what it holds only when that changes or when it is asked."""
+        self.heard_at, self.expires_at = now, now + 2 * settings.condor_interval_seconds
+        self.version, self.fingerprint = Version.adopted(point), ""
+        self.is_leading = is_leading
+
+    def is_gone(self, now: float) -> None:
+        """Nobody listens there: whoever speaks next from there may have lost its memory, its count of starts too."""
+        self.gone_at = now
+        self.report = None
+
+    def failed(self, now: float) -> float:
+        """Count a failed download from there; return the seconds until the next try."""
+        delay = min(FIRST_RETRY_SECONDS * 2.0 ** min(self.failures, 16), LAST_RETRY_SECONDS)
+        self.failures += 1
+        self.retry_at = now + delay
+        return delay
+
+    def succeeded(self) -> None:
+        """Forget the failures."""
+        self.failures, self.retry_at = 0, -math.inf
+
+    def is_alive(self, now: float) -> bool:
+        """Whether what it said last is still good, and its daemon has not been found gone since."""
+        return now < self.expires_at and self.gone_at < self.heard_at
+
+    def has_answered(self, now: float, started_at: float, settings: ReplicaSettings) -> bool:
+        """Whether it reported, or is known to be gone, or was silent for T; a real one for HTCondor's wait."""
+        wait = settings.joining_seconds if self.is_ours is False else settings.timeout_seconds
+        return (
+            self.heard_at >= started_at
+            or self.gone_at > max(self.linked_at, started_at)
+            or now >= started_at + wait
+        )
+
+    def holds(self, own: Own) -> bool:
+        """Whether it reported these bytes durable, or a state that grew out of them."""
+        if self.version is None or not self.version.has(own.version.point):
+            return False
+        return self.version.point != own.version.point or self.fingerprint == own.fingerprint
+
+
+@attrs.frozen
+class Wanted:
+    """A version that this node should have, and who holds it."""
+
+    version: Version
+    #: The leader first, if it is the leader's; the others hold it too.
+    holders: tuple[Member, ...]
+    #: It goes over ours, whatever ours is.
+    is_leaders: bool
+
+
+def leader_of(peers: Iterable[Peer], now: float) -> Peer | None:
+    """Return the replica whose had leads: of several the one with the largest gid, which is the latest epoch."""
+    leading = [p for p in peers if p.is_alive(now) and p.is_leading and p.version is not None]
+    return max(leading, key=lambda p: p.version.point if p.version else Point(0, 0), default=None)
+
+
+def relation_to(own: Own | None, version: Version, its_fingerprint: str = "") -> Relation:
+    """Say what a version is to ours; two states under one name are no better than diverged ones."""
+    if own is None:
+        return Relation.NEWER
+    relation = compare(version, own.version)
+    if relation is Relation.SAME and its_fingerprint and its_fingerprint != own.fingerprint:
+        return Relation.DIVERGED
+    # HTCondor calls a state 0 of which it knows nothing, and takes any other for newer.
+    if relation is Relation.UNKNOWN and own.version.gid == 0 and version.gid != 0:
+        return Relation.NEWER
+    return relation
+
+
+def wanted(own: Own | None, peers: Iterable[Peer], now: float, *, is_fenced: bool) -> Wanted | None:
+    """Return what this node should fetch; None if nobody reachable has anything better.
+
+    While somebody leads its word counts alone: its version goes even over one of ours that diverged. Without a leader
+    it is the newest of those that are newer than ours, which a lineage proves.
+
+    Args:
+        own: what this node holds.
+        peers: the others.
+        now: seconds.
+        is_fenced: a leader with a later epoch was heard not long ago, so that one with an earlier epoch than that of
+            what we hold may be one that was woken up; ours is not given up for it yet.
+    """
+    alive = [p for p in peers if p.is_alive(now) and p.version is not None]
+    leader = leader_of(alive, now)
+    if leader is None:
+        return _newest(own, alive)
+    assert leader.version is not None, "a leader was chosen among those that have a version"
+    relation = relation_to(own, leader.version, leader.fingerprint)
+    if relation in {Relation.SAME, Relation.OLDER}:
+        return None
+    is_earlier = own is not None and leader.version.gid < own.version.gid
+    if is_fenced and is_earlier and relation is not Relation.NEWER:
+        return None
+    point = leader.version.point
+    others = [p for p in alive if p is not leader and p.is_ours and p.version and p.version.point == point]
+    return Wanted(leader.version, (leader.member, *(p.member for p in others)), is_leaders=True)
+
+
+def _newest(own: Own | None, alive: Iterable[Peer]) -> Wanted | None:
+    # Nothing proves an order between versions of HTCondor's; and a condor_replication sends only while it leads.
+    ours = [(p.member, p.version) for p in alive if p.is_ours and p.version is not None]
+    newer = [(m, v) for m, v in ours if relation_to(own, v) is Relation.NEWER]
+    heads = [v for _, v in newer if not any(compare(o, v) is Relation.NEWER for _, o in newer)]
+    if not heads:
+        return None
+    # Where the newer ones diverged among themselves everybody takes the later leadership.
+    best = max(heads, key=lambda v: v.point)
+    return Wanted(best, tuple(m for m, v in newer if v.point == best.point), is_leaders=False)
+
+
+def is_newer_known(own: Own | None, peers: Iterable[Peer]) -> bool:
+    """Whether anybody ever told of a version newer than ours, reachable now or not."""
+    return any(p.version is not None and relation_to(own, p.version) is Relation.NEWER for p in peers)
+
+
+def lacking(own: Own | None, peers: Iterable[Peer], now: float) -> tuple[Member, ...]:
+    """Return the replicas of ours that are heard and do not hold what this node holds."""
+    if own is None:
+        return ()
+    return tuple(p.member for p in peers if p.is_ours and p.is_alive(now) and not p.holds(own))
+
+
+def content_point(version: Version) -> Point | None:
+    """Name the state that a version's bytes were first published as; None if they never were.
+
+    A leadership begins with its parent's bytes at clock 0.
+    """
+    changed = next((point for point in version.history if point.clock > 0), None)
+    if changed is not None or version.is_rooted:
+        return changed
+    return version.history[-1]
+
+
+def is_contained(own: Own | None, new: Held) -> bool:
+    """Whether taking a version loses nothing of ours: it grew out of our bytes (hard case 21).
+
+    What HTCondor numbered may be two states with one name. It counts as contained only if another node was seen to
+    hold these very bytes.
+    """
+    if own is None or own.fingerprint == fingerprint(new.files):
+        return True
+    content = content_point(own.version)
+    if content is None:
+        return not own.held.files
+    if own.version.point == new.version.point:
+        return False
+    is_htcondors = not own.version.is_rooted and content == own.version.history[-1]
+    return new.version.has(content) and (own.held.is_acknowledged or not is_htcondors)
+
+
+def next_gid(known: Iterable[int], place: int) -> int:
+    """Make a gid where had gave none: above all that are known, and in this node's own place modulo `PLACES`."""
+    taken = set(known)
+    above = max(taken, default=0)
+    gid = (above // PLACES + 1) * PLACES + place % PLACES
+    while gid > INTEGER_LIMIT or gid in taken:
+        # HTCondor draws its gids from the whole range; then lineage alone says what is newer.
+        gid = (
+            gid - PLACES if gid <= INTEGER_LIMIT else (INTEGER_LIMIT // PLACES - 1) * PLACES + place % PLACES
+        )
+    return gid

@@ -1,0 +1,699 @@
+"""The replica machine: what this node's copy of the state is, and whence it takes a newer one.
+
+This file owns a replica's state and is the only place that changes it. Like the election it does no I/O and knows no
+clock: `handle(event, now)` takes what happened and returns what to do, `deadline` says when to call again.
+
+The states are HTCondor's:
+
+- VERSION_REQUESTING: just started. Collects what the others hold until each answered, is gone, or was silent for T.
+- VERSION_DOWNLOADING: fetches the best of it. (A condor_replication of 23.5 or later never does.)
+- BACKUP: takes whatever the leader publishes.
+- LEADER: had leads here. Each change of the state becomes a version, and the others are told at once. It lasts until
+  the last bytes of a controllee that is being stopped have a version too.
+
+Who may say what: the leader is who reports that it is, with the largest gid, since a gid is an epoch. Its word goes
+over ours: where our histories diverged, ours is kept aside and then replaced. Without a leader a version is taken
+only if it is newer, which a lineage proves. A leader of an earlier epoch than that of what we hold is not believed
+while a later one was heard not long ago: it may have slept.
+
+Between two leaders neither takes anything from the other. had decides who stays; the other's history becomes a
+conflict when that one ends.
+
+Nothing is installed while this node leads, nor before had has said whether it does, nor for a while after had was
+told that it may start a controllee here.
+
+What is durable before it is visible: a version, before it is reported, and so before anybody fetches it. A report is
+therefore also an acknowledgement: who reports a version holds it.
+
+What is *not* promised: that a state survives which was written in the last moments of a host that died for good
+before any other replica reported it. Whoever starts then knows (`Currency.STALE`), and `Answer.behind` of a flush
+names who lacks what. A host that comes back keeps such bytes as a conflict.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+
+import attrs
+
+from replication import answers, effects, events
+from replication import peers as readings
+from replication.download import Download
+from replication.events import CondorCommand, State
+from replication.ledger import Ledger
+from replication.manifest import Held, fingerprint, total_bytes
+from replication.peers import Peer, Wanted
+from replication.replica_settings import Member, ReplicaSettings
+from replication.version import Point, Relation, Version
+
+QUIET_SECONDS = 2.0
+"""A state is believed to be finished when it was quiet for so long and nobody said that its controllee is gone."""
+
+FENCE_TIMEOUTS = 3
+"""A leader of an earlier epoch is not believed for so many T after one of a later epoch was heard."""
+
+CONFIRMATION_TIMEOUTS = 2
+"""had leads no more when it has not said so for so many T: its guard has ended the controllee by then."""
+
+
+class Look(enum.Enum):
+    """What is known of the state's last bytes."""
+
+    #: Nobody writes here, and what stands there was looked at.
+    RESTING = "resting"
+    #: The last leadership here did not end in order, so there may be bytes that have no version.
+    UNSETTLED = "unsettled"
+    #: A controllee writes.
+    WATCHING = "watching"
+    #: It is gone, or going; the last look is under way.
+    SETTLING = "settling"
+
+
+@attrs.frozen
+class Question:
+    """Something that had asked and that is not answered yet."""
+
+    asked: events.CurrentAsked | events.FlushAsked
+    deadline: float
+
+
+class Replica:
+    """One node's copy of the state.
+
+    Args:
+        settings: What the configuration says.
+        held: What this node durably holds; None is no state that has a version. The driver's first look at the
+            state follows as `StateChanged` if it shows anything else.
+        instance: Counts the starts of this daemon.
+        now: Seconds on the machine's clock.
+    """
+
+    def __init__(self, settings: ReplicaSettings, held: Held | None, instance: int, now: float) -> None:
+        self.settings = settings
+        self.ledger = Ledger(held)
+        self.state = State.VERSION_REQUESTING
+        self.peers: dict[Member, Peer] = {m: Peer(m) for m in settings.others}
+        self.download: Download | None = None
+        self.uploads: set[int] = set()
+        #: What had leads with, as it says; None while it does not, or is a real one.
+        self.epoch: int | None = None
+        self.started_at = now
+        self.is_ending = False
+        self.look = Look.UNSETTLED if held is not None and held.is_leading else Look.RESTING
+        self._instance = instance
+        self._sequence = 0
+        # had: when it has to speak next before it counts as gone.
+        self._has_had_spoken = False
+        self._had_until = now + self._patience(is_real=held is not None and held.is_leading)
+        self._prepared: tuple[int, float] = (0, -math.inf)
+        self._downloads = 0
+        self._fenced_until = now + FENCE_TIMEOUTS * settings.timeout_seconds
+        self._questions: list[Question] = []
+        self._stops_by: float | None = None
+        self._is_finished = False
+        # What was said last, and to whom it must be said again.
+        self._said: tuple[State, Version | None, str] | None = None
+        self._next_report = now
+        self._next_condor = now
+        self._replies: set[Member] = set()
+        self._now = now
+        self._effects: list[effects.Effect] = []
+
+    # --- the outside ------------------------------------------------------------------------------------------
+
+    @property
+    def version(self) -> Version | None:
+        """The version that stands here and can be fetched; None if there is none."""
+        standing = self.ledger.standing
+        return None if standing is None else standing.version
+
+    @property
+    def now(self) -> float:
+        """The time of the last event."""
+        return self._now
+
+    @property
+    def is_installing(self) -> bool:
+        """Whether a version from elsewhere is replacing ours at this moment."""
+        return self.download is not None and self.download.is_installing
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether nobody writes here, and what stands here was looked at."""
+        return self.look is Look.RESTING
+
+    @property
+    def deadline(self) -> float:
+        """When to call `handle(Tick(), ...)` at the latest; infinity is never."""
+        return min((d for d in self._deadlines() if d > self._now), default=math.inf)
+
+    def handle(self, event: events.Event, now: float) -> list[effects.Effect]:
+        """Take one event and return what to do about it, in order."""
+        if self._is_finished:
+            return []
+        self._now = max(now, self._now)
+        self._effects = []
+        self._dispatch(event)
+        self._advance()
+        self._speak()
+        return self._effects
+
+    def behind(self) -> tuple[Member, ...]:
+        """The replicas of ours that are heard and lack what is held here."""
+        return readings.lacking(self.ledger.own, self.peers.values(), self._now)
+
+    def wanted(self) -> Wanted | None:
+        """What this node should fetch, as of now."""
+        return readings.wanted(
+            self.ledger.standing, self.peers.values(), self._now, is_fenced=self._is_fenced
+        )
+
+    # --- events -----------------------------------------------------------------------------------------------
+
+    def _dispatch(self, event: events.Event) -> None:
+        match event:
+            case events.Heard() | events.CondorSaid() | events.Linked() | events.Gone():
+                self._of_replicas(event)
+            case events.LeadershipBegan() | events.LeadershipConfirmed() | events.LeadershipEnded():
+                self._of_leadership(event)
+            case events.CurrentAsked() | events.FlushAsked() | events.Withdrawn():
+                self._of_questions(event)
+            case events.StateChanged() | events.Settled() | events.Noted() | events.NoteFailed():
+                self._of_the_state(event)
+            case (
+                events.Offered()
+                | events.Received()
+                | events.Installed()
+                | events.InstallFailed()
+                | events.DownloadEnded()
+            ):
+                self._of_the_download(event)
+            case events.UploadAsked():
+                self._upload_asked(event)
+            case events.UploadEnded(request):
+                self.uploads.discard(request)
+            case events.Reconfigured(settings):
+                assert settings.me == self.settings.me, "a node's own address does not change while it runs"
+                self.settings = settings
+                self.peers = {m: self.peers.get(m) or Peer(m) for m in settings.others}
+            case events.StopRequested(seconds):
+                self._stops_by = self._now + seconds
+
+    # --- other replicas ---------------------------------------------------------------------------------------
+
+    def _of_replicas(self, event: events.Heard | events.CondorSaid | events.Linked | events.Gone) -> None:
+        member = event.report.sender if isinstance(event, events.Heard) else event.peer
+        peer = self.peers.get(member)
+        if peer is None:
+            self._remark("report_rejected", peer=member, reason="not_a_member")
+            return
+        match event:
+            case events.Heard(report):
+                self._heard(peer, report)
+            case events.CondorSaid():
+                self._condor_said(peer, event)
+            case events.Linked(_, is_ours):
+                self._linked(peer, is_ours=is_ours)
+            case events.Gone():
+                peer.is_gone(self._now)
+
+    def _heard(self, peer: Peer, report: events.Report) -> None:
+        if not peer.is_news(report):
+            self._remark("report_rejected", peer=report.sender, reason="replayed")
+            return
+        if not peer.is_alive(self._now):
+            self._replies.add(peer.member)
+        peer.take(report, self._now)
+        if self.state is State.LEADER and self.ledger.stay_ahead_of(report):
+            self._remark("clock_behind", peer=report.sender)
+
+    def _linked(self, peer: Peer, *, is_ours: bool) -> None:
+        is_new = peer.is_ours is not is_ours
+        peer.is_ours, peer.linked_at = is_ours, self._now
+        self._replies.add(peer.member)
+        if is_new and not is_ours:
+            self._to_condor(peer.member, CondorCommand.NEWLY_JOINED_VERSION)
+            self._to_condor(peer.member, CondorCommand.SOLICIT_VERSION)
+
+    def _condor_said(self, peer: Peer, event: events.CondorSaid) -> None:
+        peer.is_ours = False
+        match event.command:
+            case CondorCommand.NEWLY_JOINED_VERSION if self.state is State.LEADER:
+                # A real joiner of 23.5 and later fetches nothing at its start, but does on this.
+                self._to_condor(peer.member, CondorCommand.LEADER_VERSION)
+            case CondorCommand.SOLICIT_VERSION if self.state in {State.BACKUP, State.LEADER}:
+                self._to_condor(peer.member, CondorCommand.SOLICIT_VERSION_REPLY)
+            case CondorCommand.LEADER_VERSION | CondorCommand.SOLICIT_VERSION_REPLY if event.point:
+                leads = event.command is CondorCommand.LEADER_VERSION or event.state == State.LEADER.number
+                peer.take_condor(event.point, self._now, is_leading=leads, settings=self.settings)
+            case CondorCommand.GIVING_UP_VERSION:
+                peer.is_leading = False
+
+    # --- had --------------------------------------------------------------------------------------------------
+
+    def _of_leadership(
+        self, event: events.LeadershipBegan | events.LeadershipConfirmed | events.LeadershipEnded
+    ) -> None:
+        self._has_had_spoken = True
+        if isinstance(event, events.LeadershipEnded):
+            self._prepared = (0, -math.inf)
+            self._end_leadership(is_stopped=event.is_stopped)
+            return
+        self._had_until = self._now + self._patience(is_real=event.epoch is None)
+        if self.state is State.LEADER and event.epoch == self.epoch and not self.is_ending:
+            return
+        if self._is_overtaken(event):
+            self._remark("leadership_refused", epoch=event.epoch, gid=max(self.known_gids()))
+            return
+        self._lead(event.epoch)
+
+    def _is_overtaken(self, event: events.LeadershipBegan | events.LeadershipConfirmed) -> bool:
+        """Whether had leads with an epoch that is over: it, or this daemon, was stopped for a long time.
+
+        Its controllee is dead by then (had's guard sees to that), and something later may have been installed.
+        """
+        own, epoch = self.ledger.own, event.epoch
+        if epoch is None or own is None or own.version.gid == epoch or own.held.is_leading:
+            return False
+        if any(epoch == point.gid for v in self._versions() for point in v.history):
+            # Somebody's history has it already, or ours has gone on from it.
+            return True
+        # Where the beginning was missed an epoch is still later than all before it. (HTCondor's gids are no epochs.)
+        is_late = isinstance(event, events.LeadershipConfirmed)
+        return is_late and epoch < own.version.gid and (own.version.is_rooted or own.version.lineage != ())
+
+    def _lead(self, epoch: int | None) -> None:
+        """Lead under this epoch of had's; a new one begins a new branch of the history."""
+        self.epoch, self.is_ending = epoch, False
+        own = self.ledger.own
+        is_going_on = own is not None and (
+            own.held.is_leading if epoch is None else epoch in {point.gid for point in own.version.history}
+        )
+        if self.ledger.is_altered or not is_going_on:
+            self.ledger.claim = epoch or readings.next_gid(self.known_gids(), self.settings.place)
+        if self.state is not State.LEADER:
+            self._become(State.LEADER, "had leads")
+        if self.look is not Look.WATCHING:
+            self.look = Look.WATCHING
+            self._emit(effects.Watch())
+
+    def _end_leadership(self, *, is_stopped: bool) -> None:
+        """After had leads no more: what its controllee wrote last still has to get a version."""
+        is_due = self.state is State.LEADER or self.look is Look.UNSETTLED
+        if is_due and not self.is_ending:
+            self.is_ending = True
+            self._settle(0.0 if is_stopped else QUIET_SECONDS)
+
+    def _settle(self, quiet_seconds: float) -> None:
+        if self.look in {Look.UNSETTLED, Look.WATCHING}:
+            self.look = Look.SETTLING
+            self._emit(effects.Settle(quiet_seconds))
+
+    def _listen_to_had(self) -> None:
+        """A had that is silent for too long does not lead, whatever it said last."""
+        if self._now < self._had_until:
+            return
+        if not self._has_had_spoken:
+            self._has_had_spoken = True
+            self._remark("had_silent")
+        if (self.state is State.LEADER or self.look is Look.UNSETTLED) and not self.is_ending:
+            self._remark("leadership_unconfirmed", epoch=self.epoch)
+            self._end_leadership(is_stopped=False)
+
+    def _patience(self, *, is_real: bool) -> float:
+        if is_real:
+            return 2 * self.settings.condor_interval_seconds
+        return CONFIRMATION_TIMEOUTS * self.settings.timeout_seconds
+
+    def _of_questions(self, event: events.CurrentAsked | events.FlushAsked | events.Withdrawn) -> None:
+        match event:
+            case events.CurrentAsked():
+                is_patient = event.incumbent_epoch is not None or event.is_missing_refused
+                seconds = math.inf if is_patient else self.settings.lifetime_seconds
+                self._questions.append(Question(event, self._now + seconds))
+            case events.FlushAsked():
+                self._questions.append(Question(event, self._now + event.timeout_seconds))
+                self._settle(0.0)
+            case events.Withdrawn(request):
+                self._questions = [q for q in self._questions if q.asked.request != request]
+                if self._prepared[0] == request:
+                    self._prepared = (0, -math.inf)
+
+    # --- the state and its version ----------------------------------------------------------------------------
+
+    def _of_the_state(
+        self, event: events.StateChanged | events.Settled | events.Noted | events.NoteFailed
+    ) -> None:
+        match event:
+            case events.StateChanged(files):
+                self.ledger.changed(files)
+            case events.Settled() if self.look is Look.SETTLING:
+                self.look = Look.RESTING
+            case events.Noted(held):
+                self._noted(held)
+            case events.NoteFailed(error):
+                self._remark("version_not_written", error=error)
+                self.ledger.failed(self._now)
+
+    def _judge_change(self) -> None:
+        """A change is the controllee's if had leads here, or led and did not end; else nobody should have made it."""
+        ledger, own = self.ledger, self.ledger.standing
+        is_theirs = self.state is State.LEADER or ledger.is_leading
+        if ledger.files is None or own is None or is_theirs or self.is_installing or not self._has_had_spoken:
+            return
+        ledger.is_altered = True
+        self._remark("state_altered", gid=own.version.gid, clock=own.version.clock)
+        self._emit(effects.KeepConflict(own.version))
+
+    def _noted(self, held: Held) -> None:
+        is_new = self.ledger.noted(held)
+        if is_new and self.state is State.LEADER:
+            self._emit(effects.Announce(held.version))
+            self._to_condors(CondorCommand.LEADER_VERSION)
+
+    def _write_down(self) -> None:
+        """Have what is next written; never while a version from elsewhere is being installed."""
+        if self.is_installing or self._now < self.ledger.retry_at:
+            return
+        is_writing = self.state is State.LEADER and not self.is_ending
+        held = self.ledger.next(is_writing=is_writing, is_resting=self.is_resting, gids=self.known_gids())
+        if held is not None:
+            self._emit(effects.Note(held))
+
+    def known_gids(self) -> list[int]:
+        """Every gid that this node has heard of."""
+        return [point.gid for version in self._versions() for point in version.history] + [self.epoch or 0]
+
+    def _versions(self) -> list[Version]:
+        own = [] if self.ledger.own is None else [self.ledger.own.version]
+        return own + [p.version for p in self.peers.values() if p.version is not None]
+
+    # --- transfers --------------------------------------------------------------------------------------------
+
+    def _of_the_download(
+        self,
+        event: events.Offered
+        | events.Received
+        | events.Installed
+        | events.InstallFailed
+        | events.DownloadEnded,
+    ) -> None:
+        download = self.download
+        if download is None or download.number != event.download:
+            return
+        download.moved_at = self._now
+        match event:
+            case events.Offered(_, version):
+                self._offered(download, version)
+            case events.Received(_, version, files):
+                version = self._renamed(download, version)
+                download.received = attrs.evolve(event, version=version)
+                download.taking = version
+                objection = self._objection(download, version, fingerprint(files))
+                if objection is not None:
+                    self._refuse(download, objection)
+            case events.Installed(_, held):
+                download.clear()
+                download.has_installed = True
+                if download.peer in self.peers:
+                    self.peers[download.peer].succeeded()
+                self.ledger.installed(held)
+                self._let_go(download)
+            case events.InstallFailed(_, error):
+                download.clear()
+                self._stop_download(download, f"it could not be installed: {error}", is_failure=True)
+                self._let_go(download)
+            case events.DownloadEnded():
+                self._download_ended(download, event)
+
+    def _offered(self, download: Download, version: Version) -> None:
+        objection = self._objection(download, version)
+        if objection is not None:
+            self._refuse(download, objection)
+            return
+        download.taking = version
+        self._emit(effects.Take(download.number, version))
+
+    def _refuse(self, download: Download, reason: str) -> None:
+        download.clear()
+        self._remark("version_rejected", peer=download.peer, reason=reason)
+        self._emit(effects.Refuse(download.number, reason))
+
+    def _renamed(self, download: Download, version: Version) -> Version:
+        """A real peer goes on under the gid it found and knows no lineage: where the gid is ours, ours stays."""
+        own = self.ledger.own
+        if download.is_ours or own is None or own.version.gid != version.gid:
+            return version
+        return attrs.evolve(own.version, clock=version.clock)
+
+    def _objection(self, download: Download, version: Version, its_fingerprint: str = "") -> str | None:
+        """Why a version that is offered or received is not taken; None if it is."""
+        if self.state is State.LEADER:
+            return "this node leads"
+        relation = readings.relation_to(self.ledger.standing, version, its_fingerprint)
+        if relation is Relation.NEWER:
+            return None
+        wanted = self.wanted()
+        is_theirs = wanted is not None and wanted.is_leaders and download.peer in wanted.holders
+        if relation in {Relation.DIVERGED, Relation.UNKNOWN} and is_theirs:
+            return None
+        return f"{version.point} is {relation.value}, compared with what is held here"
+
+    def _download_ended(self, download: Download, event: events.DownloadEnded) -> None:
+        download.is_over = True
+        self._let_go(download)
+        peer = self.peers.get(download.peer)
+        if peer is None or download.has_installed or download.is_stopping or download.is_installing:
+            return
+        # One that ended in good order and brought nothing was refused, or had nothing; not at once again.
+        delay = peer.failed(self._now)
+        self._remark("download_failed", peer=peer.member, reason=event.reason, retry_seconds=delay)
+
+    def _let_go(self, download: Download) -> None:
+        if download.is_over and not download.is_installing:
+            self.download = None
+
+    def _may_install(self) -> bool:
+        """Whether a received version may replace ours at this moment."""
+        is_resting = self.is_resting and self.ledger.pending is None
+        is_own = self.ledger.is_leading
+        is_prepared = self._now < self._prepared[1]
+        is_follower = self.state in {State.VERSION_DOWNLOADING, State.BACKUP}
+        return is_follower and is_resting and self._has_had_spoken and not is_own and not is_prepared
+
+    def _look_after_download(self) -> None:
+        """Start what is wanted, install what has arrived, end what is of no use."""
+        download, wanted = self.download, self.wanted()
+        if download is None:
+            self._start_download(wanted)
+        elif not (download.is_stopping or download.is_installing or download.is_over):
+            failure = download.failure(self.settings, self._now, is_more_wanted=wanted is not None)
+            reason = failure or self._stop_reason(download, wanted)
+            if reason is not None:
+                self._stop_download(download, reason, is_failure=failure is not None)
+            elif download.received is not None and self._may_install():
+                self._install(download, download.received)
+
+    def _start_download(self, wanted: Wanted | None) -> None:
+        is_follower = self.state in {State.VERSION_DOWNLOADING, State.BACKUP}
+        if wanted is None or not is_follower or self._stops_by is not None:
+            return
+        member = next((m for m in wanted.holders if self.peers[m].retry_at <= self._now), None)
+        if member is not None:
+            self._downloads += 1
+            is_ours = bool(self.peers[member].is_ours)
+            self.download = Download(self._downloads, member, is_ours, self._now, self._now)
+            self._emit(effects.StartDownload(self._downloads, member, is_ours))
+
+    def _stop_reason(self, download: Download, wanted: Wanted | None) -> str | None:
+        """Why a download is of no use any more; None if it is."""
+        if self.state is State.LEADER:
+            return "this node leads"
+        if self._stops_by is not None:
+            return "this daemon is asked to stop"
+        if wanted is not None:
+            return None if download.peer in wanted.holders else "what is wanted is held elsewhere"
+        leader = readings.leader_of(self.peers.values(), self._now)
+        is_leaders = leader is not None and leader.member == download.peer
+        return None if is_leaders or download.taking is not None else "nothing newer is held there"
+
+    def _stop_download(self, download: Download, reason: str, *, is_failure: bool) -> None:
+        peer = self.peers.get(download.peer)
+        if is_failure and peer is not None and not download.has_installed:
+            peer.failed(self._now)
+        self._remark("download_stopped", peer=download.peer, reason=reason)
+        download.is_stopping = True
+        self._emit(effects.StopDownload(download.number, reason))
+
+    def _install(self, download: Download, received: events.Received) -> None:
+        # Asked again: the others may have said more since it was offered.
+        objection = self._objection(download, received.version, fingerprint(received.files))
+        if objection is not None:
+            self._refuse(download, objection)
+            return
+        held = Held(received.version, received.files, acknowledged=received.version.point)
+        is_conflict = self.ledger.is_altered or not readings.is_contained(self.ledger.own, held)
+        download.is_installing = True
+        self._emit(effects.Install(download.number, held, is_conflict))
+
+    def _upload_asked(self, event: events.UploadAsked) -> None:
+        reason = self._upload_objection(event)
+        if reason is not None:
+            self._remark("upload_refused", peer=event.peer, reason=reason)
+            self._emit(effects.RefuseUpload(event.request, reason))
+            return
+        assert self.version is not None, "without a version there is an objection"
+        self.uploads.add(event.request)
+        is_staying = event.is_ours and self.state is State.LEADER and not self.is_ending
+        self._emit(effects.StartUpload(event.request, self.version, is_staying))
+
+    def _upload_objection(self, event: events.UploadAsked) -> str | None:
+        if event.peer not in self.peers:
+            return "it is no member of REPLICATION_LIST"
+        if self.version is None:
+            return "there is no state here"
+        if not event.is_ours and self.state is not State.LEADER:
+            return "only a leader sends to a condor_replication"
+        if len(self.uploads) >= self.settings.maximum_uploads:
+            return f"{len(self.uploads)} uploads are under way"
+        return None
+
+    # --- what time and knowledge allow ------------------------------------------------------------------------
+
+    def _advance(self) -> None:
+        self._listen_to_had()
+        self.ledger.acknowledge(self.peers.values())
+        self._look_for_leaders()
+        self._judge_change()
+        self._write_down()
+        self._change_state()
+        self._look_after_download()
+        self._answer()
+        self._finish()
+
+    @property
+    def _is_fenced(self) -> bool:
+        return self._now < self._fenced_until
+
+    def _look_for_leaders(self) -> None:
+        leader = readings.leader_of(self.peers.values(), self._now)
+        if leader is not None and leader.version is not None:
+            own = self.ledger.own
+            is_late = own is None or leader.version.gid >= own.version.gid
+            if is_late:
+                self._fenced_until = self._now + FENCE_TIMEOUTS * self.settings.timeout_seconds
+
+    def _change_state(self) -> None:
+        if self.state is State.VERSION_REQUESTING:
+            t = self.started_at
+            if all(p.has_answered(self._now, t, self.settings) for p in self.peers.values()):
+                if self.wanted() is None:
+                    self._become(State.BACKUP, "nothing newer is held elsewhere")
+                else:
+                    self._become(State.VERSION_DOWNLOADING, "a newer version is held elsewhere")
+        elif self.state is State.VERSION_DOWNLOADING:
+            if self.wanted() is None:
+                self._become(State.BACKUP, "the newest version is here")
+            elif self._now >= self.started_at + self.settings.lifetime_seconds:
+                self._become(State.BACKUP, "the newest version could not be fetched in time")
+        is_written = self.ledger.pending is None and self.ledger.claim is None and self.is_resting
+        if self.is_ending and is_written and not self.ledger.is_leading:
+            self.is_ending, self.epoch = False, None
+            if self.state is State.LEADER:
+                self._become(State.BACKUP, "had leads no more")
+
+    def _become(self, target: State, reason: str) -> None:
+        self._emit(effects.Transition(self.state, target, reason))
+        was_leader = self.state is State.LEADER
+        self.state = target
+        if was_leader:
+            self._emit(effects.EndUploads("this node leads no more"))
+            self._to_condors(CondorCommand.GIVING_UP_VERSION)
+
+    # --- answers to had ---------------------------------------------------------------------------------------
+
+    def _answer(self) -> None:
+        for question in tuple(self._questions):
+            is_late = self._now >= question.deadline
+            if isinstance(question.asked, events.FlushAsked):
+                answer = answers.flush(self, question.asked, is_late=is_late)
+            else:
+                answer = answers.current(self, question.asked, is_late=is_late)
+            if answer is None:
+                continue
+            self._questions.remove(question)
+            self._emit(answer)
+            if answer.good_for_seconds > 0:
+                self._prepared = (answer.request, self._now + 2 * answer.good_for_seconds)
+
+    def _finish(self) -> None:
+        """End when asked to, but not before had has flushed and the others have fetched, while there is time."""
+        if self._stops_by is None:
+            return
+        is_busy = (
+            self.state is State.LEADER or self.uploads or self._questions or self.ledger.pending is not None
+        )
+        if self._now >= self._stops_by or not (is_busy or self.is_installing):
+            self._is_finished = True
+            self._emit(effects.Finished())
+
+    # --- speaking ---------------------------------------------------------------------------------------------
+
+    def _speak(self) -> None:
+        """Report to all of ours three times each T and on news, to one that has just been reached at once."""
+        own = self.ledger.own
+        is_mine = self.ledger.is_leading and self.ledger.claim is None and not self.is_ending
+        is_leading = self.state is State.LEADER and is_mine
+        state = State.BACKUP if self.state is State.LEADER and not is_leading else self.state
+        said = (state, self.version, own.fingerprint if own is not None else "")
+        is_due = said != self._said or self._now >= self._next_report
+        if is_due:
+            self._said, self._next_report = said, self._now + self.settings.report_seconds
+        addressees = [m for m, p in self.peers.items() if p.is_ours and (is_due or m in self._replies)]
+        self._replies.clear()
+        if addressees:
+            self._sequence += 1
+            size = 0 if own is None else total_bytes(own.held.files)
+            report = events.Report(
+                self.settings.me, *said, self._instance, self._sequence, self.settings.timeout_seconds, size
+            )
+            for member in addressees:
+                self._emit(effects.Send(member, report))
+        if self._now >= self._next_condor:
+            self._next_condor = self._now + self.settings.condor_interval_seconds
+            leads = self.state is State.LEADER
+            command = CondorCommand.LEADER_VERSION if leads else CondorCommand.SOLICIT_VERSION
+            self._to_condors(command)
+
+    def _to_condors(self, command: CondorCommand) -> None:
+        for member, peer in self.peers.items():
+            if peer.is_ours is False:
+                self._to_condor(member, command)
+
+    def _to_condor(self, member: Member, command: CondorCommand) -> None:
+        point = Point(0, 0) if self.version is None else self.version.point
+        self._emit(effects.SendCondor(member, command, point, self.state))
+
+    def _emit(self, effect: effects.Effect) -> None:
+        self._effects.append(effect)
+
+    def _remark(self, name: str, **fields: str | float | None) -> None:
+        self._emit(effects.Remark(name, tuple(fields.items())))
+
+    # --- time -------------------------------------------------------------------------------------------------
+
+    def _deadlines(self) -> list[float]:
+        s = self.settings
+        found = [self._next_report, self._next_condor, self.ledger.retry_at, self._fenced_until]
+        found += [self._had_until, self._prepared[1], math.inf if self._stops_by is None else self._stops_by]
+        for peer in self.peers.values():
+            found += [peer.expires_at, peer.retry_at]
+        found += [q.deadline for q in self._questions]
+        if self.state is State.VERSION_REQUESTING:
+            found += [self.started_at + s.timeout_seconds, self.started_at + s.joining_seconds]
+        if self.state is State.VERSION_DOWNLOADING:
+            found.append(self.started_at + s.lifetime_seconds)
+        if self.download is not None:
+            found += self.download.deadlines(s)
+        return found

@@ -1,0 +1,98 @@
+"""The safety invariants of the replicas, checked whenever anything becomes durable or a controllee starts.
+
+The numbers in the messages are those of this list:
+
+1. Nothing is lost: whatever replaces a state holds every record of it, unless the state was kept as a conflict first.
+2. Nothing is installed while a controllee is there.
+3. A version has the same bytes everywhere, and a node holds what it reports.
+4. A controllee that is told `current` starts on nothing older than what a reachable replica holds.
+5. No conflict is kept for nothing: the new state lacks something of it.
+6. What a stopped controllee wrote is there when the one to which it was handed over starts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from replication import effects, events
+from replication.effects import Currency
+from replication.manifest import FileRecord
+from replication.version import Version
+from tests.simulation.network import PROCESS_UP
+from tests.simulation.world import Violation, World
+
+if TYPE_CHECKING:
+    from tests.simulation.replicas import Content, ReplicaNode
+
+
+@attrs.define(slots=True)
+class TransferWeather:
+    """How transfers fare at present: seconds, and the shares that fail or never end."""
+
+    seconds: tuple[float, float] = (0.002, 0.05)
+    failure: float = 0.0
+    endless: float = 0.0
+
+
+class Keeper:
+    """Knows every state that ever was, by its description, and what every version ever was."""
+
+    def __init__(self, world: World):
+        self.world = world
+        self.contents: dict[tuple[FileRecord, ...], Content] = {(): ()}
+        self.versions: dict[tuple[int, int], tuple[FileRecord, ...]] = {}
+        self.transfers = TransferWeather()
+        self.replicas: list[ReplicaNode] = []
+        #: Somebody edits state files, so that lineages end where a leader starts on an edited one.
+        self.has_intruders = False
+        self.conflicts = 0
+        self.installations = 0
+
+    def noted(self, node: ReplicaNode, version: Version, files: tuple[FileRecord, ...]) -> None:
+        """Check 3 for what a node is about to hold."""
+        known = self.versions.setdefault((version.gid, version.clock), files)
+        if known != files:
+            raise Violation(f"{node.label}: 3: {version.point} is {files}, elsewhere it is {known}")
+
+    def installs(self, node: ReplicaNode, effect: effects.Install) -> None:
+        """Check 1, 3 and 5 for an installation."""
+        self.installations += 1
+        held, disk = effect.held, node.disk
+        self.noted(node, held.version, held.files)
+        old, new = set(disk.content or ()), set(self.contents[held.files])
+        if not old <= new and disk.content not in disk.conflicts:
+            lost = sorted(old - new)
+            raise Violation(f"{node.label}: 1: {held.version.point} loses {lost[:5]} of {disk.held}")
+        if effect.is_conflict and old <= new and not self.has_intruders:
+            raise Violation(f"{node.label}: 5: {held.version.point} has all that is kept of {disk.held}")
+
+    def reported(self, node: ReplicaNode, report: events.Report) -> None:
+        """Check 3: what is said is on disk."""
+        held = node.disk.held
+        if report.version is not None and (held is None or not held.version.has(report.version.point)):
+            raise Violation(f"{node.label}: 3: reports {report.version.point}, on disk is {held}")
+
+    def starts(self, node: ReplicaNode, currency: Currency, reachable: list[ReplicaNode]) -> None:
+        """Check 4: nobody who is heard has more, unless that was said."""
+        machine = node.machine
+        if currency is not Currency.CURRENT or machine is None:
+            return
+        mine = set(node.disk.content or ())
+        for other in reachable:
+            # One that has just started is not connected yet.
+            is_new = self.world.now < other.started_at + other.timeout_seconds
+            if other is node or other.process != PROCESS_UP or is_new:
+                continue
+            held = other.disk.held
+            if held is not None and set(self.contents[held.files]) > mine:
+                raise Violation(
+                    f"{node.label}: 4: starts as current, but {other.label} holds {held.version.point}"
+                )
+
+    def handed_over(self, node: ReplicaNode, flushed: Content) -> None:
+        """Check 6."""
+        lost = set(flushed) - set(node.disk.content or ())
+        if lost:
+            raise Violation(f"{node.label}: 6: {sorted(lost)[:5]} were flushed and are not here")
