@@ -61,7 +61,7 @@ $(VENV):
 	@echo "Making $(VENV) ..." >&2
 	@$(PYTHON) -m venv $(VENV)
 
-# What some tests need beside Python: promtool and ip. Without them those tests are skipped and say so; this target
+# What some tests need beside Python: promtool, ip, strace. Without them those tests are skipped and say so; this target
 # never fails. promtool is unpacked and not installed, since Debian's package would start a Prometheus.
 debian-packages:
 	@command -v ip >/dev/null || [ -x /usr/sbin/ip ] || { \
@@ -69,6 +69,11 @@ debian-packages:
 	  && echo "Installing the Debian package iproute2 ..." >&2 \
 	  && DEBIAN_FRONTEND=noninteractive timeout 300 apt-get install --yes -qq iproute2 >/dev/null 2>&1; } \
 	  || echo "iproute2 is not installed: tests that need it are skipped" >&2
+	@command -v strace >/dev/null || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && echo "Installing the Debian package strace ..." >&2 \
+	  && DEBIAN_FRONTEND=noninteractive timeout 300 apt-get install --yes -qq strace >/dev/null 2>&1; } \
+	  || echo "strace is not installed: tests that need it are skipped" >&2
 	@command -v promtool >/dev/null || [ -x $(VENV)/bin/promtool ] || { \
 	  command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null \
 	  && echo "Fetching promtool from the Debian package prometheus ..." >&2 \

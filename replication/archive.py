@@ -22,7 +22,7 @@ from daemoncore.durable import DurableError
 from replication.disk import Disk, Kind, RealDisk, remove_tree
 from replication.manifest import FileRecord, ManifestError, records_from_document_untrusted
 from replication.places import Places
-from replication.version import Point, Version, VersionError
+from replication.version import Version, VersionError
 
 _RECORD_NAME: Final = "record.json"
 _RECORD_LIMIT_BYTES: Final = 256 << 20
@@ -220,19 +220,14 @@ class Archive:
             if self._disk.digest(target, record.size_bytes) != record.sha256:
                 raise DurableError(f"{source}: changed while it was kept", path=source)
             self._disk.sync(target)
+        # This syncs the folder, and so the names of the files in it.
         self._disk.replace(folder / _RECORD_NAME, _encode(copy), mode=_MODE, owner=None)
-        self._disk.sync(folder)
 
     @staticmethod
     def _identifier(version: Version, files: tuple[FileRecord, ...]) -> str:
         """Name a state by its version and its bytes: two states of one version are two copies."""
         text = json.dumps([record.to_document() for record in files])
         return f"{version.point}-{hashlib.sha256(text.encode('ascii')).hexdigest()[:8]}"
-
-
-def ancestor(archive: Archive, point: Point) -> Copy | None:
-    """Find the copy of one version, None if it was not kept."""
-    return next((copy for copy in archive.copies() if copy.version.point == point), None)
 
 
 def _encode(copy: Copy) -> bytes:

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from daemoncore.durable import DurableError
-from replication.archive import Archive, ArchiveError, ancestor
+from replication.ancestors import ANCESTOR_LIMIT_BYTES, Ancestors
+from replication.archive import Archive, ArchiveError
 from replication.conflicts import Conflicts
 from replication.manifest import FileRecord, Held
 from replication.pair import Pair
 from replication.places import Places
-from replication.version import Point, Version
+from replication.version import Version
 from tests.replication.failing_disk import ModelDisk, PowerCut
 
 BASE = Version.first(385)
@@ -202,12 +203,26 @@ def test_a_folder_is_kept_and_comes_back_with_its_names(conflicts, tmp_path):
         assert found == contents
 
 
-def test_an_ancestor_is_found_by_its_point(tmp_path, state):
-    """A merge looks for the newest state that both sides grew out of."""
-    archive = Archive(tmp_path / "ancestors")
-    copy = archive.keep(BASE, records({"0": b"lost usage"}), {"0": state}, {})
-    assert ancestor(archive, Point(385, 0)) == copy
-    assert ancestor(archive, Point(385, 1)) is None
+def test_the_base_of_a_merge_is_where_both_sides_began_to_differ(tmp_path, state):
+    """The state with which the later leadership began, though both have gone on since."""
+    ancestors = Ancestors(tmp_path / "ancestors")
+    fork = BASE.advanced()
+    copy = ancestors.keep(fork, records({"0": b"lost usage"}), {"0": state}, kept_at_seconds=1.0)
+    mine, theirs = fork.led_by(513).advanced(), fork.advanced().advanced()
+    assert ancestors.base_of(mine, theirs) == ancestors.base_of(theirs, mine) == copy
+    assert ancestors.base_of(mine, BASE) is None
+
+
+def test_only_the_last_ancestors_are_kept_and_no_large_ones(tmp_path, state):
+    """The oldest go by the time at which they were kept, whatever their number is."""
+    ancestors = Ancestors(tmp_path / "ancestors", limit=2)
+    for place, gid in enumerate((900, 300, 600)):
+        ancestors.keep(
+            Version.first(gid), records({"0": b"lost usage"}), {"0": state}, kept_at_seconds=float(place)
+        )
+    assert [copy.version.gid for copy in ancestors.archive.copies()] == [300, 600]
+    large = (FileRecord("0", ANCESTOR_LIMIT_BYTES + 1, "00" * 32),)
+    assert ancestors.keep(BASE, large, {"0": state}, kept_at_seconds=9.0) is None
 
 
 def model():

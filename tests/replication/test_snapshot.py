@@ -273,11 +273,44 @@ def test_a_change_that_was_seen_while_another_file_was_busy_is_not_lost(tmp_path
     log.write_bytes(HEAD)
     tracker = Tracker((one, log))
     settled(tracker, 0)
-    append(log, transaction(1))
-    os.utime(one)
-    assert isinstance(tracker.look(10), Changing)
+    for number, now in ((1, 10), (2, 10.1)):
+        append(log, transaction(number))
+        os.utime(one)
+        assert isinstance(tracker.look(now), Changing)
     found = settled_first(tracker, 11)
     assert [file.change for file in found.files] == [Change.SAME, Change.APPENDED]
+    assert found.files[1].same_bytes == len(HEAD)
+
+
+def looked_at_while(tracker, act):
+    """Look while somebody writes, beginning a moment after the look."""
+    writer = threading.Timer(0.02, act)
+    writer.start()
+    found = tracker.look(10)
+    writer.join()
+    if isinstance(found, Snapshot):
+        found.close()
+    return found
+
+
+def test_a_file_that_is_written_while_it_is_read_is_not_taken(path):
+    """It was quiet before, and half of it is the old one."""
+    path.write_bytes(b"")
+    os.truncate(path, 256 << 20)
+    tracker = Tracker((path,))
+    assert isinstance(tracker.look(0), Changing)
+    assert looked_at_while(tracker, lambda: rewrite(path)) == Changing(path, 0.2)
+
+
+def test_a_file_that_is_written_while_another_is_read_spoils_the_snapshot(tmp_path):
+    """The two would not be of one moment."""
+    small, large = tmp_path / "small", tmp_path / "large"
+    small.write_bytes(b"x")
+    large.write_bytes(b"")
+    os.truncate(large, 256 << 20)
+    tracker = Tracker((small, large))
+    assert isinstance(tracker.look(0), Changing)
+    assert looked_at_while(tracker, lambda: rewrite(small)) == Changing(small, 0.2)
 
 
 def test_a_folder_is_one_state(tmp_path):
