@@ -1,0 +1,246 @@
+"""What a replica reads from what the others reported."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from replication.events import Point
+from replication.peers import (
+    PLACES,
+    Own,
+    Peer,
+    Wanted,
+    content_point,
+    is_contained,
+    is_newer_known,
+    lacking,
+    leader_of,
+    next_gid,
+    relation_to,
+    wanted,
+)
+from replication.version import INTEGER_LIMIT, Relation, Version
+from tests.replication.tellers import SETTINGS, A, C, Others, T, held, version
+
+
+def peer(member, content=None, *points, at=0.0, **fields):
+    """A replica of ours that reported at a time."""
+    found = Peer(member)
+    found.take(Others().report(member, content, *points, **fields).report, at)
+    return found
+
+
+def own(content, *points, **fields):
+    """What this node holds."""
+    return Own.of(held(content, *points, **fields))
+
+
+def test_a_report_is_good_for_as_long_as_it_says():
+    """Heard at 1 and good for T, a replica is alive until then, unless nobody listens there any more."""
+    found = peer(A, "x", "5.1", at=1.0)
+    assert found.is_alive(1.0 + T - 0.01)
+    assert not found.is_alive(1.0 + T)
+    found.is_gone(2.0)
+    assert not found.is_alive(2.1)
+
+
+def test_a_daemon_that_lost_its_count_of_starts_is_heard_after_it_was_gone():
+    """Reports are ordered by the count of starts and their own; a refused connection ends that order."""
+    found = Peer(A)
+    late = Others().report(A, "x", "5.1", instance=9).report
+    early = Others().report(A, "x", "5.1", instance=1).report
+    found.take(late, 0.0)
+    assert not found.is_news(early)
+    found.is_gone(1.0)
+    assert found.is_news(early)
+
+
+@pytest.mark.parametrize(
+    ("heard_at", "gone_at", "linked_at", "now", "has_answered"),
+    [
+        (-math.inf, -math.inf, -math.inf, 10.0, False),
+        (10.5, -math.inf, -math.inf, 10.5, True),
+        (9.0, -math.inf, -math.inf, 10.5, False),
+        (-math.inf, 10.2, -math.inf, 10.5, True),
+        (-math.inf, 10.2, 10.3, 10.5, False),
+        (-math.inf, -math.inf, -math.inf, 10.0 + T, True),
+    ],
+)
+def test_a_replica_has_answered_when_it_spoke_is_gone_or_was_silent(
+    heard_at, gone_at, linked_at, now, has_answered
+):
+    """Hard case 19: the collection of versions of a daemon that started at 10 waits for each peer, T at most."""
+    found = Peer(A, heard_at=heard_at, gone_at=gone_at, linked_at=linked_at)
+    assert found.has_answered(now, 10.0, SETTINGS) is has_answered
+
+
+def test_a_real_replica_gets_htcondors_wait():
+    """NEWLY_JOINED_WAITING_VERSION_INTERVAL is for peers that are known not to be ours."""
+    found = Peer(A, is_ours=False)
+    assert not found.has_answered(SETTINGS.joining_seconds - 0.1, 0.0, SETTINGS)
+    assert found.has_answered(SETTINGS.joining_seconds, 0.0, SETTINGS)
+
+
+def test_of_two_leaders_the_later_epoch_counts():
+    """A gid is an epoch; who reports no leadership or was not heard lately does not lead."""
+    one, other = peer(A, "x", "5.9", leads=True), peer(C, "y", "6.0", "5.2", leads=True)
+    assert leader_of([one, other], 1.0) is other
+    other.is_gone(1.0)
+    assert leader_of([one, other], 1.5) is one
+    assert leader_of([one, other], T + 1) is None
+
+
+@pytest.mark.parametrize(
+    ("mine", "offered", "relation"),
+    [
+        (None, ("5.1",), Relation.NEWER),
+        (("5.1",), ("5.2",), Relation.NEWER),
+        (("5.1",), ("7.0", "5.1"), Relation.NEWER),
+        (("5.2",), ("7.0", "5.1"), Relation.DIVERGED),
+        (("5.2",), ("5.1",), Relation.OLDER),
+    ],
+)
+def test_a_version_is_what_lineages_say(mine, offered, relation):
+    """Against what this node holds, or against nothing."""
+    base = None if mine is None else own("x", *mine)
+    assert relation_to(base, version(*offered)) is relation
+
+
+def test_two_states_under_one_name_diverged():
+    """HTCondor's numbers can come twice; the same bytes under the same number are the same."""
+    base = own("x", "5.1")
+    assert relation_to(base, version("5.1"), base.fingerprint) is Relation.SAME
+    assert relation_to(base, version("5.1"), "of other bytes") is Relation.DIVERGED
+
+
+def test_anything_goes_over_a_state_that_nobody_numbered():
+    """HTCondor calls it 0.0 and takes whatever another has."""
+    base = own("x", "0.0", is_rooted=False)
+    assert relation_to(base, version("5.1")) is Relation.NEWER
+    assert relation_to(own("x", "5.1"), version("0.0", is_rooted=False)) is Relation.UNKNOWN
+
+
+def test_the_leaders_version_is_wanted_even_over_a_diverged_one():
+    """Others that hold it too come after the leader."""
+    leader = peer(A, "z", "7.1", "5.1", leads=True)
+    other = peer(C, "z", "7.1", "5.1")
+    found = wanted(own("x", "5.2"), [other, leader], 1.0, is_fenced=False)
+    assert found == Wanted(version("7.1", "5.1"), (A, C), is_leaders=True)
+
+
+def test_a_leader_that_slept_is_not_believed_while_a_later_one_was_heard():
+    """Fencing: its epoch is earlier than that of what is held, and it grew out of nothing of that."""
+    leader = peer(A, "z", "5.9", leads=True)
+    base = own("x", "7.1", "5.1")
+    assert wanted(base, [leader], 1.0, is_fenced=True) is None
+    assert wanted(base, [leader], 1.0, is_fenced=False) is not None
+
+
+def test_without_a_leader_only_what_is_proved_newer_is_wanted():
+    """The newest of them; a diverged one is nobody's to choose; a real peer sends only while it leads."""
+    newer, newest = peer(A, "y", "5.3"), peer(C, "z", "5.4")
+    assert wanted(own("x", "5.2"), [newer, newest], 1.0, is_fenced=False) == Wanted(
+        version("5.4"), (C,), is_leaders=False
+    )
+    assert wanted(own("x", "5.2", "3.1"), [peer(A, "y", "4.7", "3.1")], 1.0, is_fenced=False) is None
+    real = Peer(A, is_ours=False)
+    real.take_condor(Point(5, 9), 0.0, is_leading=False, settings=SETTINGS)
+    assert wanted(own("x", "5.2"), [real], 1.0, is_fenced=False) is None
+    assert is_newer_known(own("x", "5.2"), [real])
+
+
+def test_every_node_chooses_the_same_of_two_that_diverged():
+    """The later leadership, whatever the order in which they were heard."""
+    one, other = peer(A, "y", "6.5", "5.2"), peer(C, "z", "7.1", "5.2")
+    for order in ([one, other], [other, one]):
+        found = wanted(own("x", "5.2"), order, 1.0, is_fenced=False)
+        assert found is not None
+        assert found.holders == (C,)
+
+
+def test_a_replica_lags_until_it_reports_these_very_bytes():
+    """The version alone is no acknowledgement where the bytes differ; a child of it is one."""
+    base = own("x", "5.2")
+    assert lacking(base, [peer(A, "x", "5.2"), peer(C, "x", "5.1")], 1.0) == (C,)
+    assert lacking(base, [peer(A, "other", "5.2"), peer(C, "z", "7.1", "5.2")], 1.0) == (A,)
+    assert lacking(base, [peer(A), Peer(C)], 1.0) == (A,)
+    assert lacking(None, [peer(A)], 1.0) == ()
+
+
+@pytest.mark.parametrize(
+    ("points", "is_rooted", "content"),
+    [
+        (("5.2",), True, Point(5, 2)),
+        (("7.0", "5.2"), True, Point(5, 2)),
+        (("7.0", "6.0", "5.2"), True, Point(5, 2)),
+        (("7.0", "5.0"), True, None),
+        (("7.0", "5.0"), False, Point(5, 0)),
+    ],
+)
+def test_a_leadership_begins_with_its_parents_bytes(points, is_rooted, content):
+    """Bytes are named by where they were first published, if they were."""
+    assert content_point(version(*points, is_rooted=is_rooted)) == content
+
+
+@pytest.mark.parametrize(
+    ("mine", "new", "contained"),
+    [
+        (("5.2",), ("7.1", "5.2"), True),
+        (("5.3",), ("7.1", "5.2"), False),
+        (("6.0", "5.2"), ("7.1", "5.2"), True),
+        (("6.1", "5.2"), ("7.1", "5.2"), False),
+        (("5.2",), ("5.2",), False),
+    ],
+)
+def test_what_was_not_handed_on_is_kept_before_it_is_replaced(mine, new, contained):
+    """Hard case 21; two leaderships that changed nothing lose nothing, and two states of one name are two."""
+    assert is_contained(own("x", *mine), held("y", *new)) is contained
+
+
+def test_equal_bytes_are_contained_whatever_they_are_called():
+    """Nothing is lost when they are replaced by themselves."""
+    assert is_contained(own("x", "5.3"), held("x", "9.1"))
+    assert is_contained(None, held("x", "9.1"))
+
+
+def test_htcondors_number_is_trusted_only_with_the_bytes_seen():
+    """5.9 of HTCondor's may be two states, so its grown-up child may have grown from the other."""
+    child = held("y", "7.1", "5.9", is_rooted=False)
+    mine = held("x", "5.9", is_rooted=False)
+    assert not is_contained(Own.of(mine), child)
+    seen = held("x", "5.9", is_rooted=False, acknowledged=Point(5, 9))
+    assert is_contained(Own.of(seen), child)
+
+
+@given(
+    st.lists(st.integers(0, INTEGER_LIMIT), max_size=5)
+    | st.lists(st.integers(INTEGER_LIMIT - 300, INTEGER_LIMIT), max_size=300),
+    st.integers(0, PLACES - 1),
+)
+def test_a_gid_of_our_own_making_is_new_and_in_its_makers_place(known, place):
+    """So no two nodes make the same one, even where HTCondor has drawn the largest there is."""
+    gid = next_gid(known, place)
+    assert 0 < gid <= INTEGER_LIMIT
+    assert gid not in known
+    assert gid % PLACES == place
+
+
+def test_failed_downloads_are_tried_again_ever_more_slowly():
+    """0.2, 0.4, 0.8 seconds and so on, 10 at most; a success forgets them."""
+    found = Peer(A)
+    delays = [found.failed(0.0) for _ in range(9)]
+    assert delays[:3] == [0.2, 0.4, 0.8]
+    assert delays[-1] == 10.0
+    assert found.retry_at == 10.0
+    found.succeeded()
+    assert found.failed(5.0) == 0.2
+
+
+def test_a_real_peer_has_no_lineage():
+    """Its version is a point, and good for two of HTCondor's intervals."""
+    found = Peer(C, is_ours=False)
+    found.take_condor(Point(9, 4), 1.0, is_leading=True, settings=SETTINGS)
+    assert found.version == Version.adopted(Point(9, 4))
+    assert found.is_alive(1.0 + SETTINGS.condor_interval_seconds)
