@@ -106,7 +106,7 @@ class GuardedControllee:
     Args:
         what: the program or the commands.
         deliver: called with each event; it must only queue it.
-        answer_seconds: how long the guard may leave a ping unanswered (half of HAD_CONNECTION_TIMEOUT).
+        answer_seconds: how long the guard may leave a ping unanswered (HAD_CONNECTION_TIMEOUT).
         owned: the daemon's processes.
         inherited: descriptors that the guard keeps open for as long as it lives.
     """

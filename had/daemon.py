@@ -379,7 +379,7 @@ class Daemon:
         self._telling.labels = self._labels()
         self._links.keep(self._peers())
         if isinstance(self._controllee, GuardedControllee):
-            self._controllee.change(reins(new), new.connection_timeout_seconds / 2)
+            self._controllee.change(reins(new), new.connection_timeout_seconds)
         if change is Change.UNCHANGED:
             self._telling.log("configuration_unchanged", timeout=new.connection_timeout_seconds)
             return

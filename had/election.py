@@ -11,9 +11,9 @@ The states (`had.transitions` has the legal changes and their reasons):
 - LEADER: leads. Its controllee starts, runs, stops (handing over) or waits for its next try.
 - WITNESS: hears and reports, so that others know more; never leads.
 
-Who may say what: everybody tells everybody each T/4 what it is, whom it follows and whom it hears at first hand.
-A message is good for as long as it says (a real condor_had's: for HTCondor's interval). A leader exists while
-somebody heard by us heard it, or we did; hearsay of hearsay counts for nothing.
+Who may say what: everybody tells everybody what it is, whom it follows and whom it hears at first hand, each T/4, a
+quiet follower each T/2. A message is good for as long as it says (a real condor_had's: for HTCondor's interval). A
+leader exists while somebody heard by us heard it, or we did; hearsay of hearsay counts for nothing.
 
 Between two leaders the one that ranks higher stays (`had.ranking.outranks`) and takes an epoch above both; the other
 stops its controllee. A leader that gives up for any other reason stops its controllee *first* and then names its
@@ -70,7 +70,7 @@ from had.fitness import Fitness, start_ends_at
 from had.ledger import DISK_RETRY_SECONDS, MAXIMUM_EPOCH, Ledger, owner
 from had.peers import Peer, Report, forget_strangers, live_leaders, relisted
 from had.ranking import Standing, outranks, standing
-from had.speech import Voice, compose, condor_kind, pause_end, spoken
+from had.speech import Voice, compose, condor_kind, is_quiet, pause_end, spoken
 from had.transitions import LEGAL, Reason, Run, State
 
 GUARD_SECONDS = 0.25
@@ -644,11 +644,12 @@ class Election:
     # --- speaking ---------------------------------------------------------------------------------------------
 
     def _speak(self) -> None:
-        """Send what is due: to all of ours each T/4 or on news, to real peers at HTCondor's pace."""
+        """Send what is due: to all of ours at intervals or on news, to real peers at HTCondor's pace."""
         if self.state is State.LEADER and self.voice.is_beat_due(self._now):
             self._vouch()
         kind = condor_kind(self)
-        addressees = self.voice.addressees(self.peers, kind, self.settings, self._now)
+        factor = 2 if self.voice.is_beat_due(self._now) and is_quiet(self, self._now) else 1
+        addressees = self.voice.addressees(self.peers, kind, self.settings, self._now, factor)
         if addressees:
             self.sequence += 1
             message = compose(self, self._now)

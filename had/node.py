@@ -160,7 +160,7 @@ def make_controllee(
     """Make what starts and stops the controllee; the guard shares the folder's lock until its work is done."""
     if settings.control.kind is ControlKind.NONE:
         return NoControllee()
-    answer_seconds = settings.connection_timeout_seconds / 2
+    answer_seconds = settings.connection_timeout_seconds
     return GuardedControllee(reins(settings), deliver, answer_seconds, owned, inherited=(lock,))
 
 

@@ -36,16 +36,22 @@ class Voice:
         return self.has_news or now >= self.next_beat
 
     def addressees(
-        self, peers: Mapping[Member, Peer], condor_kind: Kind | None, settings: ElectionSettings, now: float
+        self,
+        peers: Mapping[Member, Peer],
+        condor_kind: Kind | None,
+        settings: ElectionSettings,
+        now: float,
+        factor: int,
     ) -> list[tuple[Member, Kind]]:
         """Return who is told something now, and by which command, and begin the next wait.
 
-        All of ours hear a heartbeat each T/4 or on news; a real condor_had hears HTCondor's commands at HTCondor's
-        pace of two rounds in an interval. A member that waits for a reply gets one in any case.
+        All of ours hear a heartbeat each T/4 (times `factor`: a quiet follower's is 2) and on news; a real condor_had
+        hears HTCondor's commands at HTCondor's pace of two rounds in an interval. A member that waits for a reply
+        gets one in any case.
         """
         is_due = self.is_beat_due(now)
         if is_due:
-            self.next_beat = now + settings.heartbeat_seconds
+            self.next_beat = now + settings.heartbeat_seconds * factor
         is_condor_due = self.has_news or now >= self.next_condor_beat
         if condor_kind is not None and is_condor_due:
             self.next_condor_beat = now + settings.condor_interval_seconds / 2
@@ -59,6 +65,19 @@ class Voice:
         self.has_news = False
         self.replies.clear()
         return found
+
+
+def is_quiet(node: Election, now: float) -> bool:
+    """Whether this node's heartbeats carry nothing that anybody depends on, so that half of them will do.
+
+    It follows a leader that all others hear themselves. Where one of them does not, our report of the leader keeps
+    it from electing itself (P8), and must not be late.
+    """
+    leader = node.peers.get(node.leader) if node.leader is not None else None
+    if node.state not in {State.PASSIVE, State.WITNESS} or leader is None or not leader.is_alive(now):
+        return False
+    others = (p for p in node.peers.values() if p is not leader and p.is_ours and p.is_alive(now))
+    return not is_asking(node) and all(p.sees(leader.member) is not None for p in others)
 
 
 def is_asking(node: Election) -> bool:
