@@ -52,17 +52,17 @@ def _append_progress(disk: Disk, places: Places, journal: Journal, place: int) -
     found, tail = disk.facts(target), disk.facts(staged)
     if found is None or tail is None or not move.start or found.size_bytes < move.start:
         return Progress.TOUCHED
-    if found.size_bytes == move.start:
-        # The time of our write may survive a power cut that its bytes did not. Or it was rewritten: only its digest
-        # tells, and what is no longer our head must not get our tail.
-        is_head = move.head is not None and disk.digest(target, move.start) == move.head
-        return Progress.PENDING if is_head else Progress.TOUCHED
     present_bytes = min(found.size_bytes - move.start, tail.size_bytes)
     likeness = disk.likeness(staged, target, move.start, present_bytes)
     if likeness is Likeness.OTHER:
         return Progress.TOUCHED
-    is_whole = likeness is Likeness.SAME and present_bytes == tail.size_bytes
-    return Progress.DONE if is_whole else Progress.HALF
+    if likeness is Likeness.SAME and present_bytes == tail.size_bytes:
+        return Progress.DONE
+    # The time of our write may survive a power cut that its bytes did not. Or somebody rewrote the head: only its digest
+    # tells, and what is no longer our head must not get our tail.
+    if move.head is None or disk.digest(target, move.start) != move.head:
+        return Progress.TOUCHED
+    return Progress.HALF if present_bytes else Progress.PENDING
 
 
 def perform(disk: Disk, places: Places, journal: Journal, place: int) -> None:

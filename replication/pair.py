@@ -25,7 +25,7 @@ Nothing is ever renamed over the state of a running controllee: it would keep wr
 Callers pass `is_controllee_running`; it is asserted before every rename. A journal that is found while one runs, or
 whose targets were written to since, is rolled back if nothing was renamed yet. If some of several files were, there
 is no way back or on (`Outcome.MIXED`): the caller stops the controllee, keeps what is there as a conflict, and calls
-`recover` with `is_kept`, which then finishes.
+`recover` with `is_kept`, which then finishes; or, if a tail has lost the head that it belongs to, nothing is held.
 
 Symbolic links, devices and anything beside the configured paths are refused. New files get the permissions and the
 owner of what they replace; where nothing was, those that the leader's have, and the configured owner.
@@ -76,6 +76,8 @@ class Outcome(enum.Enum):
     ABANDONED = "abandoned"
     #: A replacement of several files was under way, and somebody has written to them since; nothing was done.
     MIXED = "mixed"
+    #: The same, and what was there was kept; but a tail has lost its head, so that nothing is held any more.
+    UNUSABLE = "unusable"
 
 
 @attrs.frozen
@@ -201,8 +203,14 @@ class Pair:
     def _resume(self, journal: Journal, is_controllee_running: Callable[[], bool], is_kept: bool) -> Outcome:
         """Decide about a replacement that was under way, and do it."""
         done = [progress(self._disk, self.places, journal, place) for place in range(len(journal.moves))]
+        is_headless = any(
+            one is Progress.TOUCHED and move.start for one, move in zip(done, journal.moves, strict=True)
+        )
         is_touched = Progress.TOUCHED in done and not is_kept
         is_blocked = is_touched or is_controllee_running()
+        if not is_blocked and is_headless:
+            self._hold_nothing()
+            return Outcome.UNUSABLE
         if not is_blocked or all(one is Progress.DONE for one in done):
             self._finish(journal, is_controllee_running)
             return Outcome.FINISHED
@@ -234,6 +242,13 @@ class Pair:
         self._write_text(journal.held.version)
         self._forget_journal()
         tidy(self._disk, self.places, journal)
+
+    def _hold_nothing(self) -> None:
+        """Forget every version; the journal goes last, so that a crash on the way leads back here."""
+        for path in (self.places.version_file, self._truth):
+            self._disk.remove(path)
+            self._disk.sync(path.parent)
+        self._forget_journal()
 
     def _forget_journal(self) -> None:
         self._disk.remove(self._journal)

@@ -311,6 +311,7 @@ def interrupted(shape, renamed):
         (b"head ", Outcome.ABANDONED),
         (b"heed ", Outcome.ABANDONED),
         (b"head and", Outcome.MIXED),
+        (b"heed and", Outcome.ABANDONED),
         (b"head \0\0\0", Outcome.MIXED),
         (b"head and tail", Outcome.FINISHED),
         (b"head and tail, and more", Outcome.FINISHED),
@@ -337,6 +338,19 @@ def test_a_head_whose_time_changed_gets_its_tail_only_if_its_bytes_did_not():
         disk.write(places.paths[0], written)
         assert Pair(places, disk).recover(is_controllee_running=is_stopped).outcome is outcome
         assert contents_of(disk, places) == {"0": expected}
+
+
+@pytest.mark.parametrize("written", [b"x", b"2 and more", b"2"])
+def test_a_tail_is_never_put_behind_another_head(written):
+    """Others of the files are new already, and this one is nobody's: it was kept, and now nothing is held."""
+    disk, places, _, _ = interrupted("a tail among others", 2)
+    disk.write(places.paths[3], written)
+    assert Pair(places, disk).recover(is_controllee_running=is_stopped).outcome is Outcome.MIXED
+    recovery = Pair(places, disk).recover(is_controllee_running=is_stopped, is_kept=True)
+    assert (recovery.outcome, recovery.held, recovery.htcondor) == (Outcome.UNUSABLE, None, None)
+    assert Pair(places, disk).recover(is_controllee_running=is_stopped).held is None
+    assert contents_of(disk, places)["3"] == written
+    assert disk.names(places.folder) == []
 
 
 def test_a_tail_that_does_not_continue_the_file_is_refused():
