@@ -67,9 +67,9 @@ class Watch:
 
 @attrs.frozen
 class Settle:
-    """Go on until the state was quiet for so long, look once more, thoroughly; then `Settled`, and watch no more.
+    """Go on for so long, and until the state was quiet for so long, look once more, thoroughly; then `Settled`.
 
-    0 seconds: the controllee is known to be gone.
+    Then watch no more. 0 seconds: the controllee is known to be gone.
     """
 
     quiet_seconds: float

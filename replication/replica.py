@@ -16,10 +16,7 @@ over ours: where our histories diverged, ours is kept aside and then replaced. W
 only if it is newer, which a lineage proves. A leader of an earlier epoch than that of what we hold is not believed
 while a later one was heard not long ago: it may have slept.
 
-Between two leaders neither takes anything from the other. had decides who stays; the other's history becomes a
-conflict when that one ends.
-
-Nothing is installed while this node leads, nor before had has said whether it does, nor for a while after had was
+Between two leaders neither takes anything from the other: had decides who stays. Nothing is installed while this node leads, nor before had has said whether it does, nor for a while after had was
 told that it may start a controllee here.
 
 What is durable before it is visible: a version, before it is reported, and so before anybody fetches it. A report is
@@ -48,7 +45,7 @@ from replication.replica_settings import Member, ReplicaSettings
 from replication.version import Point, Relation, Version
 
 QUIET_SECONDS = 2.0
-"""A state is believed to be finished when it was quiet for so long and nobody said that its controllee is gone."""
+"""A state was quiet for so long: believed to be finished though nobody said that its controllee is gone."""
 
 FENCE_TIMEOUTS = 3
 """A leader of an earlier epoch is not believed for so many T after one of a later epoch was heard."""
@@ -455,9 +452,11 @@ class Replica:
         if relation is Relation.NEWER:
             return None
         wanted = self.wanted()
-        is_theirs = wanted is not None and wanted.is_leaders and download.peer in wanted.holders
-        if relation in {Relation.DIVERGED, Relation.UNKNOWN} and is_theirs:
-            return None
+        if relation in {Relation.DIVERGED, Relation.UNKNOWN} and wanted is not None and wanted.is_leaders:
+            # The leader's word goes over ours, in the leadership that it reports.
+            is_its_word = version.gid == wanted.version.gid or version.has(wanted.version.point)
+            if download.peer in wanted.holders and is_its_word:
+                return None
         return f"{version.point} is {relation.value}, compared with what is held here"
 
     def _download_ended(self, download: Download, event: events.DownloadEnded) -> None:

@@ -83,7 +83,9 @@ class Keeper:
         for other in reachable:
             # One that has just started is not connected yet.
             is_new = self.world.now < other.started_at + other.timeout_seconds
-            if other is node or other.process != PROCESS_UP or is_new:
+            # Nor was one heard yet that has just written something down.
+            is_untold = self.world.now < other.held_since + 0.05 + 4 * node.network.weather.latency[1]
+            if other is node or other.process != PROCESS_UP or is_new or is_untold:
                 continue
             held = other.disk.held
             if held is not None and set(self.contents[held.files]) > mine:

@@ -104,7 +104,7 @@ class ReplicaNode:
         self.process = PROCESS_DOWN
         self.machine: Replica | None = None
         self.instance = 0
-        self.started_at = 0.0
+        self.started_at = self.held_since = 0.0
         #: had's side: takes answers.
         self.on_answer: Callable[[effects.Answer], None] = lambda _answer: None
         self.on_start: Callable[[], None] = lambda: None
@@ -291,6 +291,7 @@ class ReplicaNode:
             self._changed_soon()
         elif kind is effects.Settle:
             self._is_watching = False
+            self._last_write = max(self._last_write, self.world.now if effect.quiet_seconds else 0.0)
             self._settle = self.world.after(self.world.between(0.001, 0.02), self._settling, effect)
         elif kind is effects.KeepConflict:
             self._do(lambda: self._keep("changed by somebody else"), None, None)
@@ -363,7 +364,7 @@ class ReplicaNode:
 
     def _noted(self, held: Held) -> None:
         self.keeper.noted(self, held.version, held.files)
-        self.disk.held = held
+        self.disk.held, self.held_since = held, self.world.now
         self.was_altered = False
         self._told = held.files
         self.world.tell(self.label, f"holds {self._held_text()}")
@@ -393,7 +394,7 @@ class ReplicaNode:
             self.keeper.installs(self, effect)
             self.disk.content, self.disk.held = (content if effect.held.files else None), effect.held
             self.was_altered = False
-            self._told = effect.held.files
+            self._told, self.held_since = effect.held.files, self.world.now
             self.world.tell(self.label, f"installed {effect.held.version.point}, {len(content)} records")
 
         def installed() -> None:

@@ -182,6 +182,10 @@ class ReplicatedNode(Node):
             super().receive(events.ControlleeExited("requested"))
         else:
             super()._perform(effect, local)
+        if kind is events.PublishEpoch and self._epoch_told is not None:
+            # A leader took a later epoch without a stop: the history branches there too.
+            self._epoch_told = effect.epoch
+            self._confirm()
         if kind is events.Transition and effect.source is State.LEADER:
             self._epoch_told = None
             self._tell(replica_events.LeadershipEnded(is_stopped=True))
@@ -367,10 +371,10 @@ class ReplicatedPool(Pool):
             or machine.ledger.own.held.files != leader.replica.disk.files
         ):
             return False
-        up = [r for r in self.replicas if r.machine is not None]
-        return all(
-            r.machine.version == machine.version and r.disk.files == leader.replica.disk.files for r in up
-        )
+        up = [r.machine for r in self.replicas if r.machine is not None]
+        own = machine.version
+        # One that led in another partition and grew out of this leader's version has all of it, until that changes.
+        return own is not None and all(m.version is not None and m.version.has(own.point) for m in up)
 
     def describe(self) -> str:
         """Say how every node stands."""

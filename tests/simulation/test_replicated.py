@@ -1,0 +1,70 @@
+"""Both machines together in the simulator: known failures first, then fresh seeds.
+
+`SIMULATION_REPLICA_SEEDS` (200) says how many. A failing seed is replayed with
+`python -m tests.simulation.replicated SEED -v`, and goes into failing_replica_seeds.txt for ever.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.simulation.replicas import files_of
+from tests.simulation.replicated import ReplicatedPool, draw, known_failures, run
+from tests.simulation.world import Violation
+
+SEEDS = int(os.environ.get("SIMULATION_REPLICA_SEEDS", "200"))
+
+
+@pytest.mark.parametrize("seed", known_failures())
+def test_a_seed_that_failed_once_holds_now(seed):
+    """Nothing is lost, torn or taken wrongly, and all replicas become one, on a seed that found a bug before."""
+    pool, violation = run(seed)
+    assert violation is None, "\n".join([*pool.world.lines[-30:], violation or ""])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("chunk", range(10))
+def test_fresh_seeds_hold(chunk):
+    """The same for this chunk's share of seeds that nobody has seen."""
+    size = SEEDS // 10
+    for seed in range(2_000_000 + chunk * size, 2_000_000 + (chunk + 1) * size):
+        pool, violation = run(seed)
+        assert violation is None, "\n".join([f"seed {seed}", *pool.world.lines[-30:], violation or ""])
+
+
+def settled(seed=1):
+    """Give a pool that leads and replicates."""
+    pool = ReplicatedPool(draw(seed), seed)
+    pool.start_all()
+    pool.world.run_until(3 * pool.timeout + 3)
+    return pool
+
+
+def test_the_simulator_notices_a_lost_record():
+    """An installation that drops what nobody else has is objected to: the check can fail."""
+    pool = settled()
+    follower = next(n for n in pool.nodes if not n.is_leading).replica
+    follower.disk.content = (*follower.disk.content, (999, 1))
+    follower._keep = lambda _why: None
+    with pytest.raises(Violation, match=r"1: .* loses"):
+        pool.world.run_until(pool.world.now + 20)
+
+
+def test_the_simulator_notices_a_rename_over_a_running_controllee():
+    """A replica that does not mind its had is found out."""
+    pool = settled()
+    leader = pool.leader()
+    assert leader is not None
+    other = next(n for n in pool.nodes if n is not leader)
+    leader._confirm = lambda: None
+    other.replica._is_controllee_there = lambda: True
+    with pytest.raises(Violation, match="installs over"):
+        pool.world.run_until(pool.world.now + 20)
+
+
+def test_the_same_state_has_one_name():
+    """Descriptions depend on what a file holds and on nothing else."""
+    assert files_of(((1, 1), (1, 2))) == files_of(((1, 1), (1, 2))) != files_of(((1, 1),))
