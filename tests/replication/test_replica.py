@@ -519,6 +519,20 @@ def test_a_state_that_nobody_numbered_is_0_0():
     assert story.machine.version == version("0.0", is_rooted=False)
 
 
+def test_an_installation_waits_for_what_is_being_written():
+    """The pair changes in one order: first the number of what stands here, then what replaces it."""
+    story = Story(is_disk_slow=True)
+    note = one(story.tell(events.StateChanged(files("old pool"))), effects.Note).held
+    story.link(A)
+    story.tell(ENDED)
+    story.hear(A, "x", "10.1", "5.2", leads=True)
+    story.wait(T - 0.1)
+    story.hear(A, "x", "10.1", "5.2", leads=True)
+    story.wait(T)
+    assert only(story.fetch("x", "10.1", "5.2"), effects.Install) == []
+    assert one(story.tell(events.Noted(note)), effects.Install).is_conflict
+
+
 # --- had's questions ------------------------------------------------------------------------------------------
 
 
