@@ -686,7 +686,7 @@ class Election:
                 self.awaits_until,
                 self.candidacy_since + t / 4,
             ]
-            found += [p.heard_at + t / 2 for p in self.peers.values()]
+            found += [p.heard_at + t / 2 for p in self.peers.values() if p.names_successor]
         if self.state is State.LEADER:
             found += [self.fitness.restart_at, start_ends_at(self.run_since, self.settings)]
             if self.unheard_since is not None:

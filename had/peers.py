@@ -68,6 +68,12 @@ class Peer:
                 self.denied_at = now
         return news
 
+    @property
+    def names_successor(self) -> bool:
+        """Whether its last message tells of a handover, its own or another's."""
+        own = self.message is not None and self.message.successor is not None
+        return own or any(s.successor is not None for s in self.notable)
+
     def is_alive(self, now: float) -> bool:
         """Whether its last message is still good and nothing since then proved it gone."""
         return now < self.expires_at and self.refused_at < self.heard_at
