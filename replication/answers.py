@@ -7,12 +7,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import attrs
+
 from replication.effects import Answer, Currency
 from replication.events import CurrentAsked, FlushAsked, State
 from replication.peers import is_newer_known
 
 if TYPE_CHECKING:
     from replication.replica import Replica
+
+
+@attrs.frozen
+class Question:
+    """Something that had asked and that is not answered yet."""
+
+    asked: CurrentAsked | FlushAsked
+    deadline: float
 
 
 def current(replica: Replica, asked: CurrentAsked, *, is_late: bool) -> Answer | None:

@@ -132,6 +132,9 @@ class LeadershipEnded:
     is_stopped: bool
 
 
+Leadership: TypeAlias = LeadershipBegan | LeadershipConfirmed | LeadershipEnded
+
+
 @attrs.frozen
 class CurrentAsked:
     """had asks that this node's state be brought up to date; answered when it is, or cannot be.

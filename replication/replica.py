@@ -67,14 +67,6 @@ class Look(enum.Enum):
     SETTLING = "settling"
 
 
-@attrs.frozen
-class Question:
-    """Something that had asked and that is not answered yet."""
-
-    asked: events.CurrentAsked | events.FlushAsked
-    deadline: float
-
-
 class Replica:
     """One node's copy of the state.
 
@@ -102,11 +94,12 @@ class Replica:
         self._sequence = 0
         # had: when it has to speak next before it counts as gone.
         self._has_had_spoken = False
+        self._deferred: events.Leadership | None = None
         self._had_until = now + self._patience(is_real=held is not None and held.is_leading)
         self._prepared: tuple[int, float] = (0, -math.inf)
         self._downloads = 0
         self._fenced_until = now + FENCE_TIMEOUTS * settings.timeout_seconds
-        self._questions: list[Question] = []
+        self._questions: list[answers.Question] = []
         self._stops_by: float | None = None
         self._is_finished = False
         # What was said last, and to whom it must be said again.
@@ -249,10 +242,12 @@ class Replica:
 
     # --- had --------------------------------------------------------------------------------------------------
 
-    def _of_leadership(
-        self, event: events.LeadershipBegan | events.LeadershipConfirmed | events.LeadershipEnded
-    ) -> None:
+    def _of_leadership(self, event: events.Leadership) -> None:
         self._has_had_spoken = True
+        # A version that is being installed may overtake a leadership, so that is judged when it is over.
+        self._deferred = event if self.is_installing else None
+        if self._deferred is not None:
+            return
         if isinstance(event, events.LeadershipEnded):
             self._prepared = (0, -math.inf)
             self._end_leadership(is_stopped=event.is_stopped)
@@ -309,6 +304,8 @@ class Replica:
 
     def _listen_to_had(self) -> None:
         """A had that is silent for too long does not lead, whatever it said last."""
+        if self._deferred is not None and not self.is_installing:
+            self._of_leadership(self._deferred)
         if self._now < self._had_until:
             return
         if not self._has_had_spoken:
@@ -328,9 +325,9 @@ class Replica:
             case events.CurrentAsked():
                 is_patient = event.incumbent_epoch is not None or event.is_missing_refused
                 seconds = math.inf if is_patient else self.settings.lifetime_seconds
-                self._questions.append(Question(event, self._now + seconds))
+                self._questions.append(answers.Question(event, self._now + seconds))
             case events.FlushAsked():
-                self._questions.append(Question(event, self._now + event.timeout_seconds))
+                self._questions.append(answers.Question(event, self._now + event.timeout_seconds))
                 self._settle(0.0)
             case events.Withdrawn(request):
                 self._questions = [q for q in self._questions if q.asked.request != request]

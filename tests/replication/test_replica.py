@@ -434,6 +434,20 @@ def test_an_installation_under_way_comes_before_a_leadership():
     assert story.machine.version == version("20.0", "10.2", "5.2")
 
 
+def test_a_had_that_wakes_during_an_installation_is_judged_after_it():
+    """Its leadership is overtaken by what is just being installed, and goes on under nobody else's gid."""
+    story = leading()
+    story.wait(story.now + 2 * T)
+    story.tell(events.Settled())
+    story.hear(A, "new", "20.1", "5.2", leads=True)
+    effect = one(story.fetch("new", "20.1", "5.2"), effects.Install)
+    story.tell(events.LeadershipConfirmed(10))
+    found = story.tell(events.Installed(1, effect.held))
+    assert "leadership_refused" in remarks(found)
+    assert only(found, effects.Note) == []
+    assert story.machine.state is State.BACKUP
+
+
 def test_an_installation_that_fails_is_tried_again():
     """A full disk: the pair is what it was, and the transfer is repeated."""
     story = following()
