@@ -4,12 +4,10 @@ A link carries messages one way, from us. It keeps at most one message waiting, 
 everything; so a slow member costs no memory and gets no stale news. What the link learns becomes events for the
 machine: `Linked` (whom it found), `Refused` (nobody listens there), `Denied` (we are not let in).
 
-To a real condor_had each message is a connection of its own, as HTCondor does it; between two of them nothing is
-known and nothing is sent. A member whose kind is not known is asked with a session and no command, which any
-HTCondor daemon answers.
-
-A broken connection is redialled at once, then each T/2, each try with its own deadline; so after a cut TCP's
-own waiting plays no part. A cut that leaves the connection open shows as unacknowledged data (TCP_USER_TIMEOUT = T).
+To a real condor_had each message is a connection of its own, as HTCondor does it. A member whose kind is not known is
+asked with a session and no command, which any HTCondor daemon answers. A broken connection is redialled at once, then
+each T/2, each try with its own deadline, so TCP's own waiting plays no part after a cut. A cut that leaves the
+connection open shows as unacknowledged data (TCP_USER_TIMEOUT = T).
 """
 
 from __future__ import annotations
@@ -332,11 +330,7 @@ class Links:
         self._wanted: tuple[Member, ...] = ()
 
     def send(self, to: Member, message: Message, kind: Kind) -> None:
-        """Hand a message to the link.
-
-        The machine also answers a stranger that has us in its list while ours lacks it; such a link is made on the
-        way and lasts until the lists are read again.
-        """
+        """Hand a message to the link; one to a stranger that lists us is made now, until the lists are read again."""
         if to not in self._links:
             self.keep((*self._wanted, to))
         link = self._links.get(to)
