@@ -56,6 +56,8 @@ class View:
     epoch: int = 0
     was_paused: bool = False
     was_handing_over: Reason | None = None
+    #: Whether the controllee was started once under the present leadership.
+    has_started: bool = False
 
 
 @attrs.define(slots=True)
@@ -201,6 +203,7 @@ class Watch:
         ):
             self.object(node, f"5: illegal change {change} from {view.state.value}")
         view.state = change.target
+        view.has_started = False
         if view.was_paused:
             was_mine = node.disk.record.epoch % election_settings.EPOCH_STRIDE == node.settings.my_id
             if change.target is State.ELECTION and not was_mine and not self.lists_differ:
@@ -230,7 +233,9 @@ class Watch:
             self.object(node, f"5: starts the controllee as {view.state.value}")
         if start.epoch > node.disk.record.epoch:
             self.object(node, f"1: starts with epoch {start.epoch}, on disk is {node.disk.record.epoch}")
-        if local - view.leader_gone_at < GUARD_SECONDS:
+        # A leader that restarts its own controllee led already when the other's daemon was found gone.
+        is_first, view.has_started = not view.has_started, True
+        if is_first and local - view.leader_gone_at < GUARD_SECONDS:
             self.object(
                 node, f"2: starts {local - view.leader_gone_at:.3f} s after a leader's daemon was found gone"
             )
