@@ -125,7 +125,7 @@ class Election:
         self._is_restarting = False
         self._is_finished = False
         self.voice = Voice(now, now)
-        self._now = now
+        self._now = self._due = now
         self._effects: list[Effect] = []
 
     # --- the outside ------------------------------------------------------------------------------------------
@@ -153,21 +153,20 @@ class Election:
     @property
     def deadline(self) -> float | None:
         """When to call `handle(Tick(), ...)` at the latest; None is never."""
-        if self._is_finished:
-            return None
-        return min(d for d in self._deadlines() if d > self._now)
+        return None if self._is_finished else self._due
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Take one event and return what to do about it, in order."""
         if self._is_finished:
             return []
-        slept_seconds, self._now = now - self._now, max(now, self._now)
+        late_seconds, self._now = now - self._due, max(now, self._now)
         self._effects = []
-        self._notice_sleep(slept_seconds)
+        self._notice_sleep(late_seconds)
         self._dispatch(event)
         self._advance()
         if not self._is_finished:
             self._speak()
+        self._due = min(d for d in self._deadlines() if d > self._now)
         return self._effects
 
     # --- events -----------------------------------------------------------------------------------------------
@@ -321,13 +320,13 @@ class Election:
 
     # --- what time and knowledge allow ------------------------------------------------------------------------
 
-    def _notice_sleep(self, seconds: float) -> None:
+    def _notice_sleep(self, late_seconds: float) -> None:
         """A node that stood still, frozen or starved, knows nothing any more: it listens for T before it starts.
 
         A leader that slept past its lease must even take it that others lead now.
         """
         timeout = self.settings.timeout_seconds
-        if seconds > timeout / 2:
+        if late_seconds > timeout / 4:
             self._not_before = max(self._not_before, self._now + timeout)
         if self.state is State.LEADER and self._now >= self._vouched_until and self.handing_over is None:
             self._hand_over(Reason.lease_lapsed, None, 0.0)
