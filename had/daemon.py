@@ -52,7 +52,7 @@ from had.status import Status
 from had.telling import Telling
 from had.version import REVISION, VERSION
 from had.view import status_of
-from had.web import ROUTES, Web
+from had.web import ROUTES, Web, health_limit_seconds
 
 FLUSH_SECONDS = 0.5
 """How long a daemon that ends waits for its last words to leave."""
@@ -261,7 +261,7 @@ class Daemon:
             metrics=self._scrape,
             why_not_ready=lambda: None if self._is_ready else "starting",
             last_turn_seconds=lambda: boottime.now() - self._telling.last_turn,
-            health_limit_seconds=lambda: max(5.0, 2 * self.settings.connection_timeout_seconds),
+            health_limit_seconds=lambda: health_limit_seconds(self.settings.connection_timeout_seconds),
         )
         return HttpServer(web.routes(), observer=self._common.http_request)
 
@@ -391,7 +391,7 @@ class Daemon:
         interval = min(self._notifier.watchdog_seconds or LOG_TICK_SECONDS, LOG_TICK_SECONDS)
         while True:
             await trio.sleep(interval)
-            limit = max(5.0, 2 * self.settings.connection_timeout_seconds)
+            limit = health_limit_seconds(self.settings.connection_timeout_seconds)
             if boottime.now() - self._telling.last_turn < limit:
                 self._notifier.watchdog()
             self._log.tick()

@@ -28,6 +28,11 @@ ROUTES: Final = ("/", "/health", "/leader", "/metrics", "/ready", "/status")
 HEALTH_LIMIT_SECONDS: Final = 5.0
 
 
+def health_limit_seconds(timeout_seconds: float) -> float:
+    """How old the loop's last turn may be, for /health and for systemd's watchdog: it turns several times in each T."""
+    return max(HEALTH_LIMIT_SECONDS, 2 * timeout_seconds)
+
+
 @attrs.frozen
 class Web:
     """Answers the paths of `ROUTES`; each callable reads memory and returns at once."""
