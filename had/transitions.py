@@ -73,7 +73,6 @@ LEGAL: Final[dict[tuple[State, State], tuple[Reason, ...]]] = {
         Reason.members_heard,
         Reason.start_wait_over,
         Reason.leader_heard,
-        Reason.shutdown,
     ),
     (State.PASSIVE, State.ELECTION): _ELECT,
     (State.PASSIVE, State.LEADER): (Reason.handed_over,),
@@ -94,7 +93,6 @@ LEGAL: Final[dict[tuple[State, State], tuple[Reason, ...]]] = {
         Reason.shutdown,
         Reason.isolated,
         Reason.lease_lapsed,
-        Reason.config,
     ),
 }
 """Every change of state that can happen, with every reason it can happen for."""
