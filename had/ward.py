@@ -145,6 +145,9 @@ class Ward:
         self._cause = cause
         if self._has_commands:
             self._run_stop_command(now)
+        elif now >= self._lease_kill_time:
+            # A thawed daemon's order may come before our own look at the lease; see `_lapse`.
+            self._enter_killing(now)
         else:
             self.phase = Phase.STOPPING
             self._terminate_group()

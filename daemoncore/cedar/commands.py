@@ -61,7 +61,12 @@ class Command(enum.IntEnum):
     HAD_PAUSE = 7102  # hadctl stops elections in the whole pool
     HAD_RESUME = 7103  # hadctl ends a pause or a hold
     HAD_STATUS = 7104  # hadctl asks a member what it thinks, level READ
+    HAD_RESTART = 7105  # hadctl asks the leader to restart its controllee in place
     REPLICATION_FETCH = 7110  # a transferer asks for the newest version, and stays for the next ones
+    REPLICATION_REPORT = 7111  # what a replica holds, on a stream that stays open between two of our daemons
+    REPLICATION_ATTEND = 7112  # had's stream to the replication daemon of its own host, with answers
+    REPLICATION_STATUS = 7113  # hadctl asks a replica what it holds, level READ
+    REPLICATION_CONFLICT = 7114  # hadctl looks at kept conflicts, exports, merges, restores or drops one
 
     # every daemon of HTCondor
     DC_RAISESIGNAL = 60000
