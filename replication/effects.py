@@ -1,10 +1,10 @@
 """What the replica machine wants done: frozen values that its driver performs in order, without waiting for any.
 
-Effects: `Send`, `SendCondor`, `Note`, `Watch`, `Settle`, `KeepConflict`, `StartDownload`, `StopDownload`, `Take`,
-`Refuse`, `Install`, `StartUpload`, `RefuseUpload`, `Announce`, `EndUploads`, `Answer`, `Finished`; and the two that
-only observers read, `Transition` and `Remark`.
+Effects: `Send`, `SendCondor`, `Note`, `Watch`, `Settle`, `KeepConflict`, `Revise`, `MarkMerged`, `StartDownload`,
+`StopDownload`, `Take`, `Refuse`, `Install`, `StartUpload`, `RefuseUpload`, `Announce`, `EndUploads`, `Answer`,
+`Finished`; and the two that only observers read, `Transition` and `Remark`.
 
-`Note` and `Install` change the durable pair. They are done one after another in the order in which they come, and
+`Note`, `Install` and `Revise` change the durable pair. They are done one after another in the order in which they come, and
 the machine never asks for one before the last is answered.
 """
 
@@ -80,6 +80,26 @@ class KeepConflict:
     """Keep a copy of what stands there: it was changed by somebody who must not, and may have grown from `version`."""
 
     version: Version
+
+
+@attrs.frozen
+class Revise:
+    """Merge and restore what is scheduled, and write the state that comes of it down under this version.
+
+    No controllee is there. The pair changes as one, as at an installation, and what stands there has to be what is
+    held: answer `ReviseFailed` if it is not, or if nothing was changed. Else answer `Revised` with what was held but
+    for the version and the files.
+    """
+
+    version: Version
+
+
+@attrs.frozen
+class MarkMerged:
+    """Remember of conflicts kept here that the version at this point, which stands here, holds what they held."""
+
+    identifiers: tuple[str, ...]
+    point: Point
 
 
 @attrs.frozen
@@ -209,6 +229,8 @@ Effect: TypeAlias = (
     | Watch
     | Settle
     | KeepConflict
+    | Revise
+    | MarkMerged
     | StartDownload
     | StopDownload
     | Take

@@ -5,7 +5,7 @@ the machine is in `replication.effects`.
 
 Events: of other replicas `Heard`, `CondorSaid`, `Linked`, `Gone`; of had `LeadershipBegan`, `LeadershipConfirmed`,
 `LeadershipEnded`, `CurrentAsked`, `FlushAsked`, `Withdrawn`; of the state and its version `StateChanged`, `Settled`,
-`Noted`, `NoteFailed`; of transfers `Offered`, `Received`, `Installed`, `InstallFailed`, `DownloadEnded`,
+`Noted`, `NoteFailed`; of kept conflicts `RevisionsWaiting`, `Revised`, `ReviseFailed`, `Archived`; of transfers `Offered`, `Received`, `Installed`, `InstallFailed`, `DownloadEnded`,
 `UploadAsked`, `UploadEnded`; and `Reconfigured`, `StopRequested`, `Tick`.
 """
 
@@ -39,6 +39,10 @@ class State(enum.Enum):
         return list(State).index(self)
 
 
+IDENTIFIERS_LIMIT = 64
+"""So many names of conflicts are in a report; who keeps more names the rest when these are settled."""
+
+
 @attrs.frozen
 class Report:
     """What replicas of ours tell each other, in full, each time."""
@@ -56,6 +60,10 @@ class Report:
     validity_seconds: float = 5.0
     #: The size of what it holds.
     total_bytes: int = 0
+    #: Identifiers of conflicts that are kept there and that nobody has settled; at most `IDENTIFIERS_LIMIT`.
+    conflicts: tuple[str, ...] = ()
+    #: Identifiers of conflicts, anybody's, that were merged there into what it holds: the newest of them, the last last.
+    merged: tuple[str, ...] = ()
 
 
 class CondorCommand(enum.Enum):
@@ -196,6 +204,41 @@ class NoteFailed:
     error: str
 
 
+# --- of kept conflicts ----------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class RevisionsWaiting:
+    """So many conflicts are scheduled here to be merged or restored; told at the start and when it changes."""
+
+    count: int
+
+
+@attrs.frozen
+class Revised:
+    """What `Revise` asked for is done and durable, state and version as one: this is what is held now."""
+
+    held: Held
+
+
+@attrs.frozen
+class ReviseFailed:
+    """The state could not be revised; the pair is what it was."""
+
+    error: str
+
+
+@attrs.frozen
+class Archived:
+    """Which conflicts this node knows of; told at the start and when it changes."""
+
+    #: Kept here, and neither exported nor merged; the oldest first.
+    conflicts: tuple[str, ...]
+    #: Merged here, whoever keeps them, into a version from which the present one grew; the newest last. Told before
+    #: `Revised`, so that the version and the names of what it holds are reported together.
+    merged: tuple[str, ...] = ()
+
+
 # --- of transfers ---------------------------------------------------------------------------------------------
 
 
@@ -294,6 +337,10 @@ Event: TypeAlias = (
     | Settled
     | Noted
     | NoteFailed
+    | RevisionsWaiting
+    | Revised
+    | ReviseFailed
+    | Archived
     | Offered
     | Received
     | Installed
