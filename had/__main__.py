@@ -17,10 +17,10 @@ import trio
 from daemoncore.config import ConfigurationError
 from daemoncore.early_signals import EarlySignals
 from daemoncore.process import open_standard_files
+from daemoncore.startup import Options, StartError
+from daemoncore.version import VERSION
 from had.daemon import Daemon
-from had.loading import Options, load
-from had.node import StartError
-from had.version import VERSION
+from had.loading import load
 
 ASKED_TO_STOP = 0
 FAILED = 1

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import attrs
 
 from daemoncore.config.arguments import split_arguments, split_environment
-from had.membership import Examination
+from daemoncore.membership import Examination
 
 #: condor_master marks the daemons that it starts with this variable.
 MASTER_MARK = "CONDOR_INHERIT"

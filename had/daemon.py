@@ -26,20 +26,19 @@ from daemoncore.metrics import DaemonMetrics
 from daemoncore.notify import Notifier
 from daemoncore.security import Security
 from daemoncore.server import CommandServer
+from daemoncore.startup import Options, StartError, listen_for_commands, listen_for_pages
+from daemoncore.version import REVISION, VERSION
 from had.controllee import GuardedControllee
 from had.driver import Driver
 from had.election_settings import Member
 from had.events import Event, Reconfigured, StopRequested
 from had.hands import Hands
 from had.links import Link, Links, encoder
-from had.loading import Loaded, Options, load
+from had.loading import Loaded, load
 from had.metrics import HadMetrics
 from had.node import (
     Durable,
-    StartError,
     environment_of,
-    listen_for_commands,
-    listen_for_pages,
     make_controllee,
     make_election,
     open_durable,
@@ -50,7 +49,6 @@ from had.service import Reins, Service
 from had.settings import Change, Settings, compare, needs_restart
 from had.status import Status
 from had.telling import Telling
-from had.version import REVISION, VERSION
 from had.view import status_of
 from had.web import ROUTES, Web, health_limit_seconds
 
@@ -138,8 +136,10 @@ class Daemon:
         """Put the parts together and let them run."""
         if durable.damage is not None:
             self._telling.log("record_damaged", text=durable.damage)
-        listeners = await listen_for_commands(self.settings)
-        web_listeners = await listen_for_pages(self.settings)
+        listeners = await listen_for_commands(self.settings.me.numeric, "HAD_LIST, -p")
+        web_listeners = await listen_for_pages(
+            self.settings.http_address, self.settings.http_port, "HAD_HTTP_ADDRESS, HAD_HTTP_PORT"
+        )
         self._election = make_election(self.settings, durable, VERSION)
         self._driver = Driver(self._election, self._perform, self)
         self._controllee = make_controllee(

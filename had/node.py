@@ -1,13 +1,10 @@
-"""What a `had` needs before it can take part, each piece made from the settings.
+"""The parts that `had.daemon` puts together, each made from the settings.
 
-Some of it only one daemon may have: the folder of durable files and the ports. What fails there is a `StartError`, one
-sentence, and exit status 1. The rest are the parts that `had.daemon` puts together: the machine with its record, and the
-controllee with its environment.
+They are the machine with its durable record, and the controllee with its environment.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -19,8 +16,8 @@ import trio
 from daemoncore import boottime
 from daemoncore.children import Children
 from daemoncore.durable import DurableError, SlotStore
-from daemoncore.http import AddressError, listen
 from daemoncore.process import clean_environment
+from daemoncore.startup import StartError, claim_folder
 from daemoncore.state_folder import StateFolder
 from had import record_file
 from had.control_settings import ControlKind
@@ -36,15 +33,8 @@ from had.election import Election
 from had.events import Record
 from had.settings import Settings
 
-CLAIM_SECONDS = 2.0
-"""How long a daemon waits for the guard of the one before it, which holds the folder until its work is done."""
-
 EPOCH_FILE = "epoch"
 RECORD_FILE = "record"
-
-
-class StartError(Exception):
-    """The daemon cannot start; the text says whose fault it is and what was being done."""
 
 
 @attrs.define
@@ -76,7 +66,7 @@ async def open_durable(settings: Settings) -> Durable:
     Raises:
         StartError: the folder is another daemon's, or cannot be read or written.
     """
-    folder = await _claim(settings)
+    folder = await claim_folder(settings.had_dir, "had", settings.me.entry, settings.owner)
     try:
         store = SlotStore.open(folder.path / RECORD_FILE, owner=settings.owner)
         payload, damage = store.read(), store.damage
@@ -89,45 +79,6 @@ async def open_durable(settings: Settings) -> Durable:
     except DurableError as error:
         raise StartError(str(error)) from error
     return Durable(folder, store, stored.record, instance, settings.owner, damage)
-
-
-async def _claim(settings: Settings) -> StateFolder:
-    deadline = trio.current_time() + CLAIM_SECONDS
-    while True:
-        try:
-            return StateFolder.claim(settings.had_dir, "had", settings.me.entry, owner=settings.owner)
-        except DurableError as error:
-            if error.errno != errno.EWOULDBLOCK or trio.current_time() >= deadline:
-                raise StartError(str(error)) from error
-        await trio.sleep(0.02)
-
-
-async def listen_for_commands(settings: Settings) -> list[trio.SocketListener]:
-    """Bind this node's own address.
-
-    Raises:
-        StartError: it is taken, or not ours.
-    """
-    address = settings.me.numeric
-    return await _listen(address.host, address.port, "HAD_LIST, -p")
-
-
-async def listen_for_pages(settings: Settings) -> list[trio.SocketListener]:
-    """Bind the address of the HTTP pages, if there are any.
-
-    Raises:
-        StartError: it is taken, or not ours.
-    """
-    if settings.http_port is None:
-        return []
-    return await _listen(settings.http_address, settings.http_port, "HAD_HTTP_ADDRESS, HAD_HTTP_PORT")
-
-
-async def _listen(host: str, port: int, knobs: str) -> list[trio.SocketListener]:
-    try:
-        return await listen(host, port, knobs=knobs)
-    except AddressError as error:
-        raise StartError(str(error)) from error
 
 
 class NoControllee:

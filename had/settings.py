@@ -6,19 +6,16 @@ configuration asks of a running daemon.
 """
 
 import enum
-import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
 
-from daemoncore import local_addresses
-from daemoncore.config import Configuration, ConfigurationError, Problem, knobs, load
+from daemoncore.config import Configuration, ConfigurationError, Problem, load
 from daemoncore.log import LogSettings
-from had.control_settings import Control, ControlKind, read_control
-from had.election_settings import ElectionSettings
-from had.membership import (
+from daemoncore.membership import (
+    HOST_NETWORK,
     Examination,
     Member,
     Network,
@@ -27,13 +24,11 @@ from had.membership import (
     find_self,
     read_members,
 )
-from had.places import had_dir, read_log, read_owner
-from had.policy_check import check_policy
-
-#: The network as this host sees it; tests bring their own.
-HOST_NETWORK = Network(
-    local_addresses.resolve, local_addresses.is_bindable, local_addresses.interface_addresses
-)
+from daemoncore.places import had_dir, read_log, read_owner
+from daemoncore.policy_check import check_policy
+from daemoncore.shared_settings import shared_hash
+from had.control_settings import Control, read_control
+from had.election_settings import ElectionSettings
 
 
 class Change(enum.Enum):
@@ -205,7 +200,7 @@ def examine(
         )
     control = read_control(examination, environment, is_witness=me in witnesses)
     owner = read_owner(examination)
-    log = read_log(examination, is_terminal=is_terminal)
+    log = read_log(examination, "HAD", is_terminal=is_terminal)
     if me is None or control is None or log is None or examination.problems:
         return None
     hashed = shared_hash(examination.configuration, members, witnesses, replicas)
@@ -283,29 +278,6 @@ def needs_restart(old: Settings, new: Settings) -> tuple[str, ...]:
     return tuple(name for name, (before, after) in pairs.items() if before != after)
 
 
-def shared_hash(
-    configuration: Configuration,
-    members: tuple[Member, ...],
-    witnesses: tuple[Member, ...],
-    replicas: tuple[Member, ...],
-) -> int:
-    """Return 48 bits over everything that all members must agree on.
-
-    Lists count as they are spelled, not as they resolve, since a host often knows itself by another number.
-    """
-    values: dict[str, object] = {
-        "HAD_LIST": [str(member.address) for member in members],
-        "HAD_WITNESS_LIST": [str(member.address) for member in witnesses],
-        "REPLICATION_LIST": [str(member.address) for member in replicas],
-        "HAD_CONTROLLEE": (configuration.text("HAD_CONTROLLEE") or "").casefold(),
-    }
-    for knob in knobs.all_rows():
-        if knob.is_shared and knob.name not in values:
-            values[knob.name] = configuration.get(knob.name)
-    text = "\n".join(f"{name}={values[name]!r}" for name in sorted(values))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6])
-
-
 def _check_replication(
     members: tuple[Member, ...], replicas: tuple[Member, ...], examination: Examination
 ) -> None:
@@ -354,21 +326,3 @@ def _own_or_generic(configuration: Configuration, suffix: str) -> float:
 def _port(configuration: Configuration) -> int | None:
     value = configuration.get("HAD_HTTP_PORT")
     return value if isinstance(value, int) else None
-
-
-__all__ = [
-    "HOST_NETWORK",
-    "Change",
-    "Control",
-    "ControlKind",
-    "Member",
-    "Network",
-    "Settings",
-    "compare",
-    "examine",
-    "had_dir",
-    "load_settings",
-    "needs_restart",
-    "settings_from",
-    "shared_hash",
-]

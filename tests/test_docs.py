@@ -11,11 +11,11 @@ import pytest
 
 from daemoncore.cedar.commands import Command
 from daemoncore.config import knobs, load
+from daemoncore.membership import Network
+from daemoncore.pool_security import security_of
 from had import __main__ as had_program
 from had.ctl import __main__ as hadctl_program
-from had.loading import security_of
 from had.log_events import EVENTS
-from had.membership import Network
 from had.settings import settings_from
 
 ROOT = Path(__file__).parents[1]

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from daemoncore.version import VERSION
 from had.ctl import (
     change_commands,
     check_command,
@@ -20,7 +21,6 @@ from had.ctl import (
     status_command,
 )
 from had.ctl.demo import command as demo_command
-from had.version import VERSION
 
 #: What declares the verbs, in the order of the help.
 COMMANDS: tuple[Callable[["argparse._SubParsersAction[argparse.ArgumentParser]"], None], ...] = (

@@ -16,9 +16,9 @@ from daemoncore.config import Configuration, ConfigurationError, Problem, read
 from daemoncore.config.knob import Knob
 from daemoncore.config.knobs import TABLE, all_rows, find, suggest
 from daemoncore.config.manual import knob_text, markdown, sample
-from had.loading import security_of
-from had.membership import Examination
-from had.settings import HOST_NETWORK, examine
+from daemoncore.membership import HOST_NETWORK, Examination
+from daemoncore.pool_security import security_of
+from had.settings import examine
 
 IN_ORDER = 0
 NOT_IN_ORDER = 1

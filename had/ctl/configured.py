@@ -17,10 +17,10 @@ from daemoncore import local_addresses
 from daemoncore.address import Address
 from daemoncore.client import Client
 from daemoncore.config import Configuration, ConfigurationError, load
+from daemoncore.pool_security import security_of
 from daemoncore.security import Security
 from had.ctl.ask import Target, ask_pool
 from had.ctl.pool import Pool
-from had.loading import security_of
 
 #: Members are given at least this long to answer, however short HAD_CONNECTION_TIMEOUT is.
 MINIMUM_TIMEOUT_SECONDS = 1.0

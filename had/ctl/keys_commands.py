@@ -20,10 +20,10 @@ from daemoncore.cedar.keys import scramble
 from daemoncore.cedar.tokens import POOL_KEY_NAME, mint_token
 from daemoncore.config import ConfigurationError, load
 from daemoncore.credentials import Credentials
+from daemoncore.pool_security import security_of
 from had.ctl.configured import report_unusable
 from had.ctl.durations import duration_argument
 from had.ctl.secret_files import SecretFileError, write_secret
-from had.loading import security_of
 
 #: Bytes of a new signing key: as many as the digest has that is computed with it, twice over.
 KEY_BYTES = 64

@@ -14,9 +14,9 @@ import attrs
 from daemoncore import local_addresses
 from daemoncore.address import Address
 from daemoncore.config import Configuration
+from daemoncore.membership import HOST_NETWORK, Examination, read_members
 from had.ctl.consistency import Finding, Severity
-from had.membership import Examination, read_members
-from had.settings import HOST_NETWORK, examine
+from had.settings import examine
 
 #: Lists by host that must name every central manager, as in the manual's sample.
 _ALLOW = ("ALLOW_ADMINISTRATOR", "ALLOW_NEGOTIATOR", "ALLOW_DAEMON", "ALLOW_WRITE")

@@ -13,9 +13,10 @@ import trio
 from daemoncore.address import Address
 from daemoncore.cedar.commands import Command
 from daemoncore.client import CallFailed, Client
+from daemoncore.startup import Options
 from had import messages
 from had.events import Message
-from had.loading import Options, load
+from had.loading import load
 from had.transitions import State
 
 #: Bytes that are not the protocol, by what they are.

@@ -21,7 +21,8 @@ from daemoncore import boottime
 from daemoncore.address import Address
 from daemoncore.cedar.classad import ClassAd
 from daemoncore.client import Client
-from had.loading import Options, load
+from daemoncore.startup import Options
+from had.loading import load
 from tests.end_to_end.lives import is_alive, overlap_seconds
 from tests.end_to_end.networks import Loopback
 from tests.end_to_end.node import Node

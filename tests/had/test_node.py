@@ -2,7 +2,8 @@
 
 import pytest
 
-from had.loading import Options, load
+from daemoncore.startup import Options
+from had.loading import load
 from had.node import environment_of
 
 CONFIGURATION = """

@@ -6,9 +6,9 @@ import attrs
 import pytest
 
 from daemoncore.config import ConfigurationError, load
+from daemoncore.membership import Network
 from had.control_settings import ControlKind
-from had.membership import Network
-from had.settings import Change, compare, had_dir, load_settings, needs_restart, settings_from
+from had.settings import Change, compare, load_settings, needs_restart, settings_from
 
 NAMES = {
     "cm1": ("10.0.0.1", "10.1.0.1"),
@@ -327,33 +327,6 @@ def test_absent_program_is_only_warned_of(tmp_path):
     """A program that is not there yet may be there when it is needed."""
     settings = make(tmp_path, "HAD_LIST = 127.0.0.1:1\nWORKER = /nowhere/worker\n")
     assert "WORKER names /nowhere/worker, which does not exist on this host" in settings.warnings[0].message
-
-
-@pytest.mark.parametrize(
-    ("text", "is_root", "folder"),
-    [
-        ("HAD_DIR = /x\n", True, "/x"),
-        ("LOCAL_DIR = /srv\n", True, "/srv/had"),
-        ("LOCAL_DIR = /srv\n", False, "/srv/had"),
-        ("LOCAL_DIR =\n", True, "/var/lib/had"),
-        ("LOCAL_DIR =\n", False, "/state/had"),
-        ("", False, "/state/had"),
-    ],
-)
-def test_folder_of_durable_files(tmp_path, text, is_root, folder):
-    """HAD_DIR, else below LOCAL_DIR, else /var/lib/had for root and the state home for others."""
-    path = tmp_path / "pool.conf"
-    path.write_text(text)
-    configuration = load(str(path), environment={})
-    assert had_dir(configuration, {"XDG_STATE_HOME": "/state"}, is_root=is_root) == Path(folder)
-
-
-def test_state_home_defaults_to_the_home(tmp_path):
-    """Without XDG_STATE_HOME it is ~/.local/state."""
-    path = tmp_path / "pool.conf"
-    path.write_text("")
-    configuration = load(str(path), environment={})
-    assert had_dir(configuration, {"HOME": "/h"}, is_root=False) == Path("/h/.local/state/had")
 
 
 LIST = "HAD_LIST = 127.0.0.1:1 127.0.0.2:1\n"

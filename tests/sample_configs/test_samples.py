@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from daemoncore.config import load
+from daemoncore.membership import Network
 from had.control_settings import ControlKind
-from had.membership import Network
 from had.settings import settings_from
 from tests.daemoncore.config.oracle import Oracle
 

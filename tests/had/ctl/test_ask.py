@@ -11,10 +11,10 @@ from daemoncore.cedar.classad import ClassAd
 from daemoncore.cedar.commands import Command
 from daemoncore.client import Client
 from daemoncore.config import load
+from daemoncore.pool_security import security_of
 from daemoncore.server import CommandServer
 from had.ctl.ask import RequestError, Target, ask_pool, ask_status, request
 from had.ctl.pool import Failure
-from had.loading import security_of
 from tests.had.ctl.pools import A, status
 
 HOST = "127.0.0.1"

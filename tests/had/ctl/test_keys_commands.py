@@ -6,9 +6,9 @@ import pytest
 
 from daemoncore.cedar.tokens import parse_token, sign_token
 from daemoncore.config import load
+from daemoncore.pool_security import security_of
 from had.ctl.__main__ import main
 from had.ctl.keys_commands import KEY_BYTES, new_key
-from had.loading import security_of
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from daemoncore.config import Configuration
 from daemoncore.log import LogSettings, LogSettingsError
-from had.membership import Examination
+from daemoncore.membership import Examination
 
 
 def had_dir(configuration: Configuration, environment: Mapping[str, str], *, is_root: bool) -> Path:
@@ -41,15 +41,21 @@ def read_owner(examination: Examination) -> tuple[int, int] | None:
     return None
 
 
-def read_log(examination: Examination, *, is_terminal: bool) -> LogSettings | None:
-    """Return where the log goes, or refuse and return None; standard error when no place was ever set."""
+def read_log(examination: Examination, subsystem: str, *, is_terminal: bool) -> LogSettings | None:
+    """Return where the log goes, or refuse and return None; standard error when no place was ever set.
+
+    Args:
+        examination: gets the problems.
+        subsystem: `HAD` or `REPLICATION`, which its settings are named after.
+        is_terminal: whether it goes to standard error whatever is set (`-t`).
+    """
     configuration = examination.configuration
     # Without any LOCAL_DIR the default would be /log/HADLog, a place that nobody meant.
-    is_placed = (
-        configuration.text("LOCAL_DIR") or configuration.is_set("LOG") or configuration.is_set("HAD_LOG")
+    is_placed = configuration.text("LOCAL_DIR") or any(
+        configuration.is_set(knob) for knob in ("LOG", f"{subsystem}_LOG")
     )
     try:
-        return LogSettings.from_knobs(configuration.text, "HAD", is_terminal=is_terminal or not is_placed)
+        return LogSettings.from_knobs(configuration.text, subsystem, is_terminal=is_terminal or not is_placed)
     except LogSettingsError as error:
         knob, _blank, message = str(error).partition(" ")
         examination.refuse(knob, message)

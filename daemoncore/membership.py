@@ -1,7 +1,7 @@
 """Who the members are, and which of them this node is.
 
 Addresses are resolved here, once, while a configuration is loaded; the running daemon only knows numbers. Everything
-that the network could say comes in as functions, so that the rules are tested without one.
+that the network could say comes in as functions, so that the rules are tested without one; `HOST_NETWORK` is this host's.
 """
 
 import fnmatch
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 
+from daemoncore import local_addresses
 from daemoncore.address import Address
 from daemoncore.config import Configuration, Problem
 
@@ -49,6 +50,12 @@ class Network:
     resolve: Callable[[str], Sequence[str]]
     is_bindable: Callable[[str], bool]
     interface_addresses: Callable[[str], Sequence[str]]
+
+
+#: The network as this host sees it; tests bring their own.
+HOST_NETWORK = Network(
+    local_addresses.resolve, local_addresses.is_bindable, local_addresses.interface_addresses
+)
 
 
 @attrs.define
@@ -143,7 +150,9 @@ def compare_lists(members: Sequence[Member], replicas: Sequence[Member]) -> list
     return differences
 
 
-def find_self(everyone: Sequence[Member], port: int | None, examination: Examination) -> Member | None:
+def find_self(
+    everyone: Sequence[Member], port: int | None, examination: Examination, *, knob: str = "HAD_LIST"
+) -> Member | None:
     """Return this node's own entry, or refuse and return None (hard case 23).
 
     HAD_SELF names it; else it is the one entry with our port that NETWORK_INTERFACE allows and that this host can bind.
@@ -152,6 +161,7 @@ def find_self(everyone: Sequence[Member], port: int | None, examination: Examina
         everyone: the members and the witnesses.
         port: the port of `-p`, or None.
         examination: gets the problems.
+        knob: the list that is refused when it has no such entry, or several.
     """
     named = examination.configuration.text("HAD_SELF")
     if named is not None:
@@ -166,7 +176,7 @@ def find_self(everyone: Sequence[Member], port: int | None, examination: Examina
     ]
     if len(candidates) == 1:
         return candidates[0]
-    _refuse_self(candidates, everyone, port, examination)
+    _refuse_self(candidates, everyone, port, examination, knob)
     return None
 
 
@@ -203,19 +213,23 @@ def _allowed_hosts(examination: Examination) -> tuple[str, ...] | None:
 
 
 def _refuse_self(
-    candidates: Sequence[Member], everyone: Sequence[Member], port: int | None, examination: Examination
+    candidates: Sequence[Member],
+    everyone: Sequence[Member],
+    port: int | None,
+    examination: Examination,
+    knob: str,
 ) -> None:
     where = "" if port is None else f" with port {port}"
     if candidates:
         entries = ", ".join(member.entry for member in candidates)
         choice = f"has several entries{where} that this host could be ({entries})"
-        examination.refuse("HAD_LIST", f"{choice}; set HAD_SELF or NETWORK_INTERFACE")
+        examination.refuse(knob, f"{choice}; set HAD_SELF or NETWORK_INTERFACE")
         return
     interface = examination.configuration.text("NETWORK_INTERFACE") or "*"
     entries = ", ".join(member.entry for member in everyone)
     limit = "" if interface == "*" else f" and NETWORK_INTERFACE = {interface}"
     if examination.is_member_required:
         wanted = f"must have an entry for this host{where}{limit} (got {entries})"
-        examination.refuse("HAD_LIST", f"{wanted}; or HAD_SELF must name it")
+        examination.refuse(knob, f"{wanted}; or HAD_SELF must name it")
     else:
-        examination.warn("HAD_LIST", f"has no entry for this host{where}{limit}, so it is no member here")
+        examination.warn(knob, f"has no entry for this host{where}{limit}, so it is no member here")
