@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from daemoncore import local_addresses
+from daemoncore.authorization import Get
 from daemoncore.config import Configuration, ConfigurationError, Problem
 from daemoncore.config.problems import Source
 from daemoncore.membership import HOST_NETWORK, Examination, read_members
@@ -37,6 +38,11 @@ def is_loopback_only(configuration: Configuration) -> bool:
     return all(member.numeric.is_loopback for member in everyone)
 
 
+def policy_of(configuration: Configuration) -> Get:
+    """Return what gives the security settings that are in force: the files', or those of one machine for itself."""
+    return loopback_policy(configuration.text) if is_loopback_only(configuration) else configuration.text
+
+
 def security_of(configuration: Configuration, *, is_tool: bool, subsystem: str = "HAD") -> Security:
     """Read the security settings; without any, those of one machine for itself.
 
@@ -48,8 +54,7 @@ def security_of(configuration: Configuration, *, is_tool: bool, subsystem: str =
     Raises:
         ConfigurationError: every setting that cannot be.
     """
-    is_open = is_loopback_only(configuration)
-    get = loopback_policy(configuration.text) if is_open else configuration.text
+    get = policy_of(configuration)
     try:
         return read_security(get, subsystem=subsystem, is_tool=is_tool, addresses_of=_addresses)
     except SecurityError as error:

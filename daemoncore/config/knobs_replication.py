@@ -50,10 +50,10 @@ REPLICATION: tuple[Knob, ...] = (
     ),
     Knob(
         "STATE_FILE",
-        Kind.PATH,
+        Kind.LIST,
         "$(NEGOTIATOR_STATE_FILE:$(SPOOL)/Accountantnew.log)",
-        "The file that is replicated. Default: NEGOTIATOR_STATE_FILE, as it was called before 7.2, else the accountant's"
-        " log in SPOOL.",
+        "What is replicated: one file, several, or one folder (spelled with a slash at its end). Default:"
+        " NEGOTIATOR_STATE_FILE, as it was called before 7.2, else the accountant's log in SPOOL.",
         daemons=("had", "replication"),
     ),
     Knob(
@@ -80,6 +80,14 @@ REPLICATION: tuple[Knob, ...] = (
         choices=("accountant",),
         is_ours=True,
         daemons=_REPLICATION,
+    ),
+    Knob(
+        "PRIORITY_HALFLIFE",
+        Kind.SECONDS,
+        "86400",
+        "The negotiator's: after so long without use a user's priority has halved. A merge of Accountant logs decays by it.",
+        minimum=1,
+        daemons=("negotiator", "replication"),
     ),
     Knob(
         "REPLICATION",

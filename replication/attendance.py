@@ -1,0 +1,134 @@
+"""The conversation with the had of this host: what it says becomes events, and its questions get their answers.
+
+had keeps one stream open (REPLICATION_ATTEND) and says on it whether it leads; its requests are answered on the same
+stream, whenever the machine has an answer. When the stream ends had is gone: nothing it asked is answered any more, and
+it leads no more, though its guard needs a moment. The one that came last counts.
+
+A real condor_had says 704, 706 and 705 in connections of their own and expects no answer.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import attrs
+import trio
+
+from daemoncore.cedar.commands import Command, command_name
+from daemoncore.cedar.errors import ProtocolError
+from daemoncore.cedar.scalars import MessageReader
+from daemoncore.server_connection import Request
+from replication import messages
+from replication.effects import Answer
+from replication.events import CurrentAsked, Event, FlushAsked, LeadershipEnded, Withdrawn
+
+MAXIMUM_ANSWERS = 64
+"""Answers that had has not taken: it asks one thing at a time, so these are for somebody else."""
+
+
+@attrs.define(eq=False)
+class _Stream:
+    """One had's stream."""
+
+    request: Request
+    answers: trio.MemorySendChannel[Answer]
+    scope: trio.CancelScope
+    #: Our numbers of its questions, by its own.
+    numbers: dict[int, int] = attrs.field(factory=dict)
+
+
+class Attendance:
+    """Who attends, and what it has asked.
+
+    Args:
+        post: takes events for the machine.
+    """
+
+    def __init__(self, post: Callable[[Event], None]) -> None:
+        self._post = post
+        self._numbers = itertools.count(1)
+        self._stream: _Stream | None = None
+        self._asked: dict[int, tuple[_Stream, int]] = {}
+        self._spoken = trio.Event()
+
+    @property
+    def is_present(self) -> bool:
+        """Whether a had of ours has its stream open."""
+        return self._stream is not None
+
+    async def first_word(self, seconds: float) -> None:
+        """Wait until had has said anything, but not longer than this."""
+        with trio.move_on_after(seconds):
+            await self._spoken.wait()
+
+    async def attend(self, request: Request) -> None:
+        """Serve one stream until it ends; WireError when had would not say that."""
+        if self._stream is not None:
+            self._stream.scope.cancel()
+        send, receive = trio.open_memory_channel[Answer](MAXIMUM_ANSWERS)
+        async with trio.open_nursery() as nursery:
+            stream = self._stream = _Stream(request, send, nursery.cancel_scope)
+            try:
+                nursery.start_soon(self._send_answers, stream, receive)
+                assert request.reader is not None, "this command was registered with a payload"
+                self._take(stream, request.reader)
+                async for command, reader in request.messages():
+                    if command != Command.REPLICATION_ATTEND:
+                        raise ProtocolError(f"had goes on as it began (got {command_name(command)})")
+                    self._take(stream, reader)
+            finally:
+                self._left(stream)
+            nursery.cancel_scope.cancel()
+
+    def heard(self, event: Event) -> None:
+        """A real condor_had spoke."""
+        self._spoken.set()
+        self._post(event)
+
+    def answer(self, answer: Answer) -> None:
+        """Send the machine's answer to whom it is due."""
+        asked = self._asked.pop(answer.request, None)
+        if asked is None:
+            return
+        stream, number = asked
+        stream.numbers.pop(number, None)
+        try:
+            stream.answers.send_nowait(attrs.evolve(answer, request=number))
+        except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
+            # It takes nothing any more; its end is on the way.
+            stream.scope.cancel()
+
+    def _take(self, stream: _Stream, reader: MessageReader) -> None:
+        ad = reader.get_ad()
+        reader.end()
+        event: Event = messages.decode_attended_untrusted(ad)
+        if stream is not self._stream:
+            return
+        if isinstance(event, CurrentAsked | FlushAsked):
+            number = next(self._numbers)
+            self._asked[number] = (stream, event.request)
+            stream.numbers[event.request] = number
+            event = attrs.evolve(event, request=number)
+        elif isinstance(event, Withdrawn):
+            known = stream.numbers.pop(event.request, None)
+            if known is None:
+                return
+            self._asked.pop(known, None)
+            event = Withdrawn(known)
+        self._spoken.set()
+        self._post(event)
+
+    def _left(self, stream: _Stream) -> None:
+        """Withdraw what was asked; had is gone unless another stream has taken this one's place."""
+        stream.answers.close()
+        for number in stream.numbers.values():
+            self._asked.pop(number, None)
+            self._post(Withdrawn(number))
+        if self._stream is stream:
+            self._stream = None
+            self._post(LeadershipEnded(is_stopped=False))
+
+    async def _send_answers(self, stream: _Stream, answers: trio.MemoryReceiveChannel[Answer]) -> None:
+        async for answer in answers:
+            await stream.request.reply(stream.request.writer().put_ad(messages.encode_answer(answer)))
