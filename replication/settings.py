@@ -7,7 +7,6 @@ problem at once. After it nothing in the daemon reads a knob, resolves a name or
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from daemoncore.places import had_dir, read_log, read_owner
 from daemoncore.policy_check import check_policy
 from daemoncore.shared_settings import shared_hash
 from replication.replica_settings import ReplicaSettings
+from replication.transfer_terms import TRANSFERER
 
 MAXIMUM_UPLOADS = 16
 """So many transferers may send at once; more replicas than this take turns."""
@@ -203,7 +203,7 @@ def _find_me(
 ) -> Member | None:
     """Return this node's entry: at the place of HAD_SELF's, else the one that this host and `-p` can be."""
     if examination.configuration.text("HAD_SELF") is None:
-        return find_self(replicas, port, examination, subsystem="REPLICATION")
+        return find_self(replicas, port, examination, knob="REPLICATION_LIST")
     elected = find_self(members, None, examination)
     if elected is None:
         return None
@@ -263,14 +263,13 @@ def _owner(examination: Examination, spool: Path | None) -> tuple[int, int] | No
 def _read_transferer(examination: Examination) -> tuple[str, ...]:
     """Return the program that copies: ours, wherever TRANSFERER says it is installed."""
     configuration = examination.configuration
-    ours = (sys.executable, "-m", "transferer")
     text = configuration.text("TRANSFERER")
     if not configuration.is_set("TRANSFERER") or text is None:
-        return ours
+        return TRANSFERER
     path = Path(text)
     if path.name == _CONDORS_TRANSFERER:
         examination.warn("TRANSFERER", f"is {path}, which this daemon cannot use; it takes its own")
-        return ours
+        return TRANSFERER
     if not (path.is_absolute() and os.access(path, os.X_OK)):
         examination.refuse("TRANSFERER", f"must be the path of had-transferer (got {path})")
     return (str(path),)
