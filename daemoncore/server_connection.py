@@ -6,7 +6,7 @@ else. Whatever the peer sends, and whatever a handler does, ends at most this co
 
 import errno
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Final, Protocol
 
 import attrs
@@ -89,7 +89,7 @@ class Request:
         """
         return self._connection.hand_over()
 
-    async def messages(self) -> AsyncIterator[tuple[int, MessageReader]]:
+    async def messages(self) -> AsyncGenerator[tuple[int, MessageReader], None]:
         """Yield what follows on a connection that is kept open: each time a command and its payload.
 
         Every command is authorized like the first one. It ends when the peer closes the connection; deadlines are the

@@ -6,6 +6,7 @@ member's daemon may be gone, so ours looks at once (`daemoncore.links`).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -60,18 +61,20 @@ class Streams:
                     self._heard(member)
 
     async def _follow(self, request: Request, command: Command, take: Take) -> None:
-        following = request.messages()
-        while True:
-            with trio.move_on_after(self._silent_seconds()) as silence:
-                try:
-                    given, reader = await anext(following)
-                except StopAsyncIteration:
+        async with contextlib.aclosing(request.messages()) as following:
+            while True:
+                with trio.move_on_after(self._silent_seconds()) as silence:
+                    try:
+                        given, reader = await anext(following)
+                    except StopAsyncIteration:
+                        return
+                if silence.cancelled_caught:
                     return
-            if silence.cancelled_caught:
-                return
-            if given != command:
-                raise ProtocolError(f"only {command.name} follows on this stream (got {command_name(given)})")
-            _taken(reader, take)
+                if given != command:
+                    raise ProtocolError(
+                        f"only {command.name} follows on this stream (got {command_name(given)})"
+                    )
+                _taken(reader, take)
 
 
 def _taken(reader: MessageReader, take: Take) -> Member | None:

@@ -9,6 +9,7 @@ A real condor_had says 704, 706 and 705 in connections of their own and expects 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable
 
@@ -73,13 +74,17 @@ class Attendance:
                 nursery.start_soon(self._send_answers, stream, receive)
                 assert request.reader is not None, "this command was registered with a payload"
                 self._take(stream, request.reader)
-                async for command, reader in request.messages():
-                    if command != Command.REPLICATION_ATTEND:
-                        raise ProtocolError(f"had goes on as it began (got {command_name(command)})")
-                    self._take(stream, reader)
+                await self._follow(stream)
             finally:
                 self._left(stream)
             nursery.cancel_scope.cancel()
+
+    async def _follow(self, stream: _Stream) -> None:
+        async with contextlib.aclosing(stream.request.messages()) as following:
+            async for command, reader in following:
+                if command != Command.REPLICATION_ATTEND:
+                    raise ProtocolError(f"had goes on as it began (got {command_name(command)})")
+                self._take(stream, reader)
 
     def heard(self, event: Event) -> None:
         """A real condor_had spoke."""
