@@ -34,6 +34,7 @@ def main():
     while not (file.exists() and file.read_text() == "ready"):
         assert time.monotonic() < end, "the controllee did not begin"
         time.sleep(0.002)
+    ward.read_exec_report()
     os.kill(ward.main, signal.SIGSTOP)
     ward.stop(Cause.ASKED, 10.0, now + late_seconds)
     _, status = os.waitpid(ward.main, 0)
