@@ -1,39 +1,40 @@
 """The life of one `had`, from its configuration to its exit status.
 
 `Daemon.run` opens what only one daemon may have, starts every part in one nursery, and ends when the machine is
-finished. A signal, or an operator's command, becomes an event or a reload; nothing here decides. The parts and who
-talks to whom: docs/architecture.md.
+finished. A signal, or an operator's command, becomes an event or a reload (`daemoncore.life`); nothing here decides.
+The parts and who talks to whom: docs/architecture.md.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Mapping
 
 import trio
 
 from daemoncore import boottime
 from daemoncore.address import Address
+from daemoncore.cedar.commands import Command
 from daemoncore.children import Children
 from daemoncore.client import Client
-from daemoncore.config import ConfigurationError
-from daemoncore.early_signals import STOPPING, EarlySignals
+from daemoncore.driver import Driver
+from daemoncore.early_signals import EarlySignals
 from daemoncore.http import HttpServer
+from daemoncore.life import Life
+from daemoncore.links import Link, Links
 from daemoncore.log import DaemonLog, serve_logger
 from daemoncore.metrics import DaemonMetrics
-from daemoncore.notify import Notifier
+from daemoncore.pages import Pages, health_limit_seconds
 from daemoncore.security import Security
 from daemoncore.server import CommandServer
 from daemoncore.startup import Options, StartError, listen_for_commands, listen_for_pages
 from daemoncore.version import REVISION, VERSION
 from had.controllee import GuardedControllee
-from had.driver import Driver
 from had.election_settings import Member
-from had.events import Event, Reconfigured, StopRequested
+from had.events import Effect, Event, Finished, Heard, Reconfigured, StopRequested, Tick
 from had.hands import Hands
-from had.links import Link, Links, encoder
+from had.letters import Ears, Letters
 from had.loading import Loaded, load
 from had.metrics import HadMetrics
 from had.node import (
@@ -50,13 +51,10 @@ from had.settings import Change, Settings, compare, needs_restart
 from had.status import Status
 from had.telling import Telling
 from had.view import status_of
-from had.web import ROUTES, Web, health_limit_seconds
+from had.web import ROUTES, Web
 
 FLUSH_SECONDS = 0.5
 """How long a daemon that ends waits for its last words to leave."""
-
-LOG_TICK_SECONDS = 60.0
-"""TOUCH_LOG_INTERVAL: how often an idle log shows that its daemon lives."""
 
 
 class Daemon:
@@ -76,7 +74,6 @@ class Daemon:
         environment: Mapping[str, str],
         early_signals: EarlySignals | None = None,
     ) -> None:
-        self._early_signals = early_signals or EarlySignals()
         self._loaded = loaded
         self._options = options
         self._environment = environment
@@ -90,11 +87,8 @@ class Daemon:
         self._metrics = self._make_metrics()
         self._on_change = self._make_on_change()
         self._telling = Telling(self._logger, self._metrics, self._labels(), self._on_change)
-        self._notifier = Notifier.from_environment(environment)
-        self._is_ready = False
-        self._reload = trio.Event()
+        self._life = self._make_life(early_signals or EarlySignals())
         self._present_client: Client | None = None
-        self._encode = encoder(time.time)
 
     @property
     def settings(self) -> Settings:
@@ -109,22 +103,15 @@ class Daemon:
         Raises:
             StartError: the daemon cannot start.
         """
+        await self._life.live(self._live)
+
+    async def _live(self) -> None:
+        self._warn(self._loaded)
+        durable = await open_durable(self.settings)
         try:
-            self._warn(self._loaded)
-            with trio.open_signal_receiver(*STOPPING, signal.SIGHUP) as signals:
-                durable = await open_durable(self.settings)
-                try:
-                    await self._serve(durable, signals)
-                finally:
-                    durable.close()
-        except StartError as error:
-            self._telling.log("start_refused", error=str(error))
-            raise
-        except Exception as error:
-            self._telling.log("had_crashed", error=repr(error))
-            raise
+            await self._serve(durable)
         finally:
-            self._log.close()
+            durable.close()
 
     def _warn(self, loaded: Loaded) -> None:
         for warning in loaded.settings.warnings:
@@ -132,7 +119,7 @@ class Daemon:
         if loaded.is_loopback_only:
             self._telling.log("loopback_only", members=" ".join(m.entry for m in loaded.settings.members))
 
-    async def _serve(self, durable: Durable, signals: AsyncIterator[int]) -> None:
+    async def _serve(self, durable: Durable) -> None:
         """Put the parts together and let them run."""
         if durable.damage is not None:
             self._telling.log("record_damaged", text=durable.damage)
@@ -141,14 +128,16 @@ class Daemon:
             self.settings.http_address, self.settings.http_port, "HAD_HTTP_ADDRESS, HAD_HTTP_PORT"
         )
         self._election = make_election(self.settings, durable, VERSION)
-        self._driver = Driver(self._election, self._perform, self)
+        self._driver = Driver[Event, Effect](
+            self._election, self._perform, self, tick=Tick(), droppable=Heard, finished=Finished
+        )
         self._controllee = make_controllee(
             self.settings, self._driver.post, self._children, durable.folder.lock_descriptor
         )
         self._links = Links(self._make_link)
         self._links.keep(self._peers())
         self._hands = Hands(
-            sender=self._links,
+            sender=Letters(self._links, time.time),
             controllee=self._controllee,
             store=durable.store,
             epoch_file=durable.epoch_file,
@@ -157,7 +146,7 @@ class Daemon:
             instance=durable.instance,
             owner=durable.owner,
         )
-        self._server = CommandServer(self._security(), self._telling)
+        self._server = CommandServer(self._security(), self._telling.commands)
         self._service = Service(self._reins())
         self._service.register(self._server)
         async with trio.open_nursery() as nursery:
@@ -165,16 +154,14 @@ class Daemon:
             nursery.start_soon(self._hands.report_writes, self._driver.post)
             nursery.start_soon(self._server.serve, listeners)
             nursery.start_soon(self._links.run)
-            nursery.start_soon(self._obey_signals, signals)
-            nursery.start_soon(self._reload_when_asked)
-            nursery.start_soon(self._keep_alive)
+            nursery.start_soon(self._life.run)
             if self._on_change is not None:
                 nursery.start_soon(self._on_change.run)
             if web_listeners:
                 nursery.start_soon(self._make_web().serve, web_listeners)
             self._report_ready()
             await self._driver.run()
-            self._notifier.stopping()
+            self._life.stopping()
             await self._links.flush(FLUSH_SECONDS)
             nursery.cancel_scope.cancel()
         self._hands.close()
@@ -190,9 +177,7 @@ class Daemon:
         s, pid = self.settings, os.getpid()
         fields = {"timeout": s.connection_timeout_seconds, "members": " ".join(m.entry for m in s.members)}
         self._telling.log("daemon_started", node=s.me.entry, version=VERSION, pid=pid, **fields)
-        self._is_ready = True
-        self._common.readiness(is_ready=True)
-        self._notifier.ready(f"{s.me.entry} takes part")
+        self._life.ready(f"{s.me.entry} takes part")
 
     # --- the parts --------------------------------------------------------------------------------------------
 
@@ -205,6 +190,24 @@ class Daemon:
 
     def _security(self) -> Security:
         return self._loaded.security.speaking_from(str(self.settings.me.numeric.sinful()))
+
+    def _make_life(self, early_signals: EarlySignals) -> Life[Loaded]:
+        return Life(
+            "had",
+            load=lambda: load(self._options, self._environment),
+            take=self._take,
+            stop=lambda is_fast: self._driver.post(StopRequested(is_fast)),
+            tell=self._telling.log,
+            log=self._log,
+            metrics=self._common,
+            environment=self._environment,
+            early_signals=early_signals,
+            last_turn=lambda: self._telling.last_turn,
+            health_limit_seconds=self._health_limit_seconds,
+        )
+
+    def _health_limit_seconds(self) -> float:
+        return health_limit_seconds(self.settings.connection_timeout_seconds)
 
     def _make_metrics(self) -> HadMetrics:
         s = self.settings
@@ -235,11 +238,12 @@ class Daemon:
         return Link(
             member,
             self._client,
-            self._driver.post,
+            Ears(self._driver.post),
             lambda: self.settings.connection_timeout_seconds,
-            self._encode,
-            self._telling,
+            self._telling.links,
             self._service.is_streaming,
+            stream_command=Command.HAD_HEARTBEAT,
+            asked_about=Command.HAD_ALIVE_CMD,
         )
 
     def _make_client(self) -> Client:
@@ -256,18 +260,14 @@ class Daemon:
         return self._present_client
 
     def _make_web(self) -> HttpServer:
-        web = Web(
-            status=self.status,
-            metrics=self._scrape,
-            why_not_ready=lambda: None if self._is_ready else "starting",
-            last_turn_seconds=lambda: boottime.now() - self._telling.last_turn,
-            health_limit_seconds=lambda: health_limit_seconds(self.settings.connection_timeout_seconds),
+        pages = Pages(
+            metrics=self._life.scrape,
+            why_not_ready=self._life.why_not_ready,
+            last_turn_seconds=self._life.last_turn_seconds,
+            health_limit_seconds=self._health_limit_seconds,
         )
+        web = Web(self.status, pages)
         return HttpServer(web.routes(), observer=self._common.http_request)
-
-    def _scrape(self) -> bytes:
-        self._common.log_lines_lost(self._log.lost_count)
-        return self._common.render()
 
     def _reins(self) -> Reins:
         return Reins(
@@ -277,8 +277,8 @@ class Daemon:
             is_ours=self._links.is_ours,
             status=lambda: self.status().to_text(),
             timeout_seconds=lambda: self.settings.connection_timeout_seconds,
-            reload=self._reload_soon,
-            stop=self._stop,
+            reload=self._life.reload,
+            stop=self._life.stop,
             wall_clock=time.time,
             reject=self._telling.rejected,
             find=self._find,
@@ -316,45 +316,7 @@ class Daemon:
         """The loop is so far behind that an event was lost."""
         self._telling.log("event_dropped", kind=type(event).__name__)
 
-    # --- signals and reloads ----------------------------------------------------------------------------------
-
-    async def _obey_signals(self, signals: AsyncIterator[int]) -> None:
-        self._early_signals.take(self._obey)
-        async for number in signals:
-            self._obey(number)
-
-    def _obey(self, number: int) -> None:
-        if number == signal.SIGHUP:
-            self._reload_soon()
-        else:
-            self._stop(is_fast=number == signal.SIGQUIT)
-
-    def _stop(self, is_fast: bool) -> None:
-        self._telling.log("stop_requested", fast=is_fast)
-        self._driver.post(StopRequested(is_fast))
-
-    def _reload_soon(self) -> None:
-        self._reload.set()
-
-    async def _reload_when_asked(self) -> None:
-        while True:
-            await self._reload.wait()
-            self._reload = trio.Event()
-            try:
-                # A name server or an included command may take its time; the election goes on meanwhile, and an end.
-                loaded = await trio.to_thread.run_sync(
-                    load, self._options, self._environment, abandon_on_cancel=True
-                )
-                self._take(loaded)
-            except ConfigurationError as error:
-                self._refuse_configuration(str(problem) for problem in error.problems)
-            except Exception as error:  # noqa: BLE001 -- what we should have foreseen must not end a leader
-                self._refuse_configuration([f"it cannot be taken up: {error!r}"])
-
-    def _refuse_configuration(self, problems: Iterable[str]) -> None:
-        self._common.configuration_refused()
-        for problem in problems:
-            self._telling.log("configuration_refused", problem=problem)
+    # --- reloads ----------------------------------------------------------------------------------------------
 
     def _take(self, loaded: Loaded) -> None:
         """Put a new configuration in force, as far as that is possible without a restart."""
@@ -363,16 +325,14 @@ class Daemon:
         if fixed:
             self._telling.log("restart_needed", knobs=" ".join(fixed))
         if old.me.numeric != new.me.numeric or old.is_witness != new.is_witness:
-            self._refuse_configuration(["this node's own entry changed: restart had"])
+            self._life.refuse(["this node's own entry changed: restart had"])
             return
         change = compare(old, new)
         self._loaded = loaded
         self._present_client = None
         self._server.replace_security(self._security())
-        self._log.reconfigure(new.log)
-        serve_logger("", self._log)
+        self._life.took(new.log, new.shared_hash)
         self._warn(loaded)
-        self._common.configuration_loaded(time.time(), new.shared_hash)
         self._metrics.settings(new.connection_timeout_seconds)
         self._metrics.members_changed([m.entry for m in new.members], [m.entry for m in new.witnesses])
         self._metrics.controllee_named(new.control.controllee)
@@ -386,15 +346,5 @@ class Daemon:
         self._telling.log("configuration_changed", change=change.value)
         self._driver.post(Reconfigured(new.election(VERSION), is_hard=change is Change.HARD))
 
-    async def _keep_alive(self) -> None:
-        """Tell systemd that the loop turns, and the log that its daemon lives."""
-        interval = min(self._notifier.watchdog_seconds or LOG_TICK_SECONDS, LOG_TICK_SECONDS)
-        while True:
-            await trio.sleep(interval)
-            limit = health_limit_seconds(self.settings.connection_timeout_seconds)
-            if boottime.now() - self._telling.last_turn < limit:
-                self._notifier.watchdog()
-            self._log.tick()
-
-    def _perform(self, effect: object) -> None:
-        self._hands.perform(effect)  # type: ignore[arg-type]
+    def _perform(self, effect: Effect) -> None:
+        self._hands.perform(effect)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from typing import Protocol
 
 import attrs
 import trio
@@ -18,10 +17,11 @@ import trio
 from daemoncore.authorization import Level
 from daemoncore.cedar.classad import ClassAd
 from daemoncore.cedar.commands import Command, command_name
-from daemoncore.cedar.errors import ProtocolError
-from daemoncore.cedar.scalars import MessageReader
+from daemoncore.payloads import ad_of, operator_of, reason_of
 from daemoncore.server import CommandServer
 from daemoncore.server_connection import Request
+from daemoncore.standing_commands import LogCommand, StandingCommands
+from daemoncore.streams import Streams
 from had import messages
 from had.election_settings import Member
 from had.events import (
@@ -41,16 +41,6 @@ ANSWER_SECONDS = 5.0
 
 SILENT_TIMEOUTS = 4
 """A member's stream that is silent for so many T is a dead host's; it speaks each T/4, and dials anew if it lives."""
-
-MAXIMUM_REASON = 1024
-"""Characters of an operator's reason that are kept."""
-
-
-class LogCommand(Protocol):
-    """Who is told of operators' commands."""
-
-    def __call__(self, command: str, by: str, answer: str, *, is_accepted: bool) -> None:
-        """A command was answered."""
 
 
 @attrs.frozen
@@ -82,8 +72,8 @@ class Service:
     def __init__(self, reins: Reins) -> None:
         self._reins = reins
         self._numbers = itertools.count(1)
-        #: The stream that each member opened last.
-        self._streams: dict[Member, trio.CancelScope] = {}
+        self._streams = Streams(reins.heard, lambda: SILENT_TIMEOUTS * reins.timeout_seconds())
+        self._standing = StandingCommands(reins.reload, reins.stop, reins.log_command)
 
     def register(self, server: CommandServer) -> None:
         """Offer every command."""
@@ -94,58 +84,28 @@ class Service:
         server.register(Command.HAD_SWITCHOVER, Level.ADMINISTRATOR, self._switchover)
         server.register(Command.HAD_PAUSE, Level.ADMINISTRATOR, self._pause)
         server.register(Command.HAD_RESUME, Level.ADMINISTRATOR, self._resume)
-        for command in (Command.DC_RECONFIG, Command.DC_RECONFIG_FULL):
-            server.register(command, Level.WRITE, self._reconfig, has_payload=False)
-        for command in (Command.DC_OFF_GRACEFUL, Command.DC_OFF_FAST):
-            server.register(command, Level.ADMINISTRATOR, self._off, has_payload=False)
+        self._standing.register(server)
 
     # --- members ----------------------------------------------------------------------------------------------
 
     async def _alive(self, request: Request) -> None:
-        self._take(request, _payload(request), Kind.ALIVE)
+        self._take(request, ad_of(request), Kind.ALIVE)
 
     async def _send_id(self, request: Request) -> None:
-        self._take(request, _payload(request), Kind.SEND_ID)
+        self._take(request, ad_of(request), Kind.SEND_ID)
 
     async def _heartbeats(self, request: Request) -> None:
         """A member's stream: the first message came with the command, each other one brings its own."""
-        member = self._take(request, _payload(request), Kind.HEARTBEAT)
-        if member is None:
-            return
-        # A member has one connection to us. An older one was cut off without a word, and would pass for a sign of life.
-        if member in self._streams:
-            self._streams[member].cancel()
-        with trio.CancelScope() as scope:
-            self._streams[member] = scope
-            try:
-                await self._follow_stream(request)
-            finally:
-                if self._streams[member] is scope:
-                    del self._streams[member]
-                    self._reins.heard(member)
+        await self._streams.follow(
+            request, Command.HAD_HEARTBEAT, lambda ad: self._take(request, ad, Kind.HEARTBEAT)
+        )
 
     def is_streaming(self, member: Member) -> bool:
         """Whether a connection of this member's is open."""
-        return member in self._streams
+        return self._streams.is_streaming(member)
 
-    async def _follow_stream(self, request: Request) -> None:
-        following = request.messages()
-        while True:
-            with trio.move_on_after(SILENT_TIMEOUTS * self._reins.timeout_seconds()) as silence:
-                try:
-                    command, reader = await anext(following)
-                except StopAsyncIteration:
-                    return
-            if silence.cancelled_caught:
-                return
-            if command != Command.HAD_HEARTBEAT:
-                raise ProtocolError(f"only HAD_HEARTBEAT follows on a stream (got {command_name(command)})")
-            self._take(request, reader, Kind.HEARTBEAT)
-
-    def _take(self, request: Request, reader: MessageReader, kind: Kind) -> Member | None:
+    def _take(self, request: Request, ad: ClassAd, kind: Kind) -> Member | None:
         """Hand a message to the machine and return its sender; None if it does not come from there."""
-        ad = reader.get_ad()
-        reader.end()
         message = messages.decode_untrusted(ad, kind)
         trouble = self._impostor(request, message)
         if trouble is not None:
@@ -176,23 +136,21 @@ class Service:
     # --- operators --------------------------------------------------------------------------------------------
 
     async def _status(self, request: Request) -> None:
-        reader = _payload(request)
-        reader.get_ad()
-        reader.end()
+        ad_of(request)
         await request.reply(request.writer().put_string(self._reins.status()))
 
     async def _switchover(self, request: Request) -> None:
-        ad, by = self._operator(request)
+        ad, by = operator_of(request)
         entry = ad.get_string("To", "")
         to = self._reins.find(entry) if entry else None
         if entry and to is None:
             await self._reply(request, by, is_accepted=False, text=f"{entry} is no member of HAD_LIST")
             return
-        reason, since = _reason(ad), self._reins.wall_clock()
+        reason, since = reason_of(ad), self._reins.wall_clock()
         await self._ask(request, by, lambda n: SwitchoverRequested(n, to, by, reason, since))
 
     async def _pause(self, request: Request) -> None:
-        ad, by = self._operator(request)
+        ad, by = operator_of(request)
         seconds, now = ad.get_float("Seconds"), self._reins.wall_clock()
         if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
             await self._reply(
@@ -200,20 +158,12 @@ class Service:
             )
             return
         until = None if seconds is None else now + seconds
-        pause = Pause(by, _reason(ad), now, until, seconds)
+        pause = Pause(by, reason_of(ad), now, until, seconds)
         await self._ask(request, by, lambda n: PauseRequested(n, pause))
 
     async def _resume(self, request: Request) -> None:
-        _, by = self._operator(request)
+        _, by = operator_of(request)
         await self._ask(request, by, ResumeRequested)
-
-    def _operator(self, request: Request) -> tuple[ClassAd, str]:
-        reader = _payload(request)
-        ad = reader.get_ad()
-        reader.end()
-        claimed = ad.get_string("By", "")[:MAXIMUM_REASON]
-        user = request.peer.identity.user
-        return ad, f"{claimed} ({user})" if claimed not in ("", user) else user
 
     async def _ask(self, request: Request, by: str, make: Callable[[int], Event]) -> None:
         """Put a request to the machine and send its answer back."""
@@ -232,26 +182,3 @@ class Service:
         self._reins.log_command(command_name(request.command), by, text, is_accepted=is_accepted)
         ad = ClassAd({"Accepted": is_accepted, "Text": text})
         await request.reply(request.writer().put_ad(ad))
-
-    def _carried_out(self, request: Request, text: str) -> None:
-        user = request.peer.identity.user
-        self._reins.log_command(command_name(request.command), user, text, is_accepted=True)
-
-    # --- DaemonCore -------------------------------------------------------------------------------------------
-
-    async def _reconfig(self, request: Request) -> None:
-        self._carried_out(request, "reading the configuration again")
-        self._reins.reload()
-
-    async def _off(self, request: Request) -> None:
-        self._carried_out(request, "stopping")
-        self._reins.stop(request.command == Command.DC_OFF_FAST)
-
-
-def _payload(request: Request) -> MessageReader:
-    assert request.reader is not None, "every command of ours was registered with a payload"
-    return request.reader
-
-
-def _reason(ad: ClassAd) -> str:
-    return ad.get_string("Reason", "")[:MAXIMUM_REASON]

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import attrs
 
+from daemoncore.documents import as_document
+
 #: Grows when a key changes its meaning.
 SCHEMA: Final = 1
 
@@ -121,20 +123,8 @@ class Status:
 
     def to_json(self) -> dict[str, Any]:
         """Give the document, ready for `json.dumps`."""
-        return {"schema": SCHEMA, **_as_document(self)}
+        return {"schema": SCHEMA, **as_document(self)}
 
     def to_text(self) -> str:
         """Give the document as one line of JSON."""
         return json.dumps(self.to_json(), separators=(",", ":"), allow_nan=False)
-
-
-def _as_document(value: Any) -> Any:
-    """Turn attrs values into dictionaries, under the key that each attribute names."""
-    if attrs.has(type(value)):
-        return {
-            field.metadata.get("key", field.name): _as_document(getattr(value, field.name))
-            for field in attrs.fields(type(value))
-        }
-    if isinstance(value, tuple):
-        return [_as_document(one) for one in value]
-    return value

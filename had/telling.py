@@ -13,9 +13,10 @@ from collections import deque
 from collections.abc import Mapping
 
 from daemoncore import boottime
-from daemoncore.cedar.commands import Command, command_name
-from daemoncore.cedar.handshake import Peer
-from daemoncore.log import log_event
+from daemoncore.cedar.commands import Command
+from daemoncore.command_watch import CommandWatch
+from daemoncore.event_log import EventLog
+from daemoncore.link_watch import LinkWatch
 from had.election import Election
 from had.election_settings import Member
 from had.events import ControlleeExited, ControlleeStarted, Event, Heard, Note, Transition
@@ -45,8 +46,10 @@ class Telling:
         labels: Mapping[Member, str],
         on_change: OnChange | None,
     ) -> None:
-        self._logger = logger
+        self.log = EventLog(logger, EVENTS)
         self._metrics = metrics
+        self.links = LinkWatch(self.log, metrics, self.entry)
+        self.commands = CommandWatch(self.log, metrics.message_rejected)
         self._on_change = on_change
         self.labels = labels
         self.history: deque[Change] = deque(maxlen=HISTORY_LIMIT)
@@ -56,17 +59,15 @@ class Telling:
         self.last_turn = boottime.now()
         self._wanted_at = self.last_turn
         self._is_rerun = False
-        self._unreachable: set[tuple[str, str]] = set()
         self._switchover_to: str | None = None
-
-    def log(self, event: str, **fields: object) -> None:
-        """Write a line for an event of the table."""
-        level, _ = EVENTS[event]
-        log_event(self._logger, level, event, **fields)
 
     def name(self, member: Member | None) -> str | None:
         """A member as the configuration spells it."""
-        return None if member is None else self.labels.get(member, member)
+        return None if member is None else self.entry(member)
+
+    def entry(self, member: Member) -> str:
+        """A member as the configuration spells it; a stranger's own number."""
+        return self.labels.get(member, member)
 
     # --- what the machine tells -------------------------------------------------------------------------------
 
@@ -90,7 +91,7 @@ class Telling:
             case "leader_conflict" if peer is not None:
                 self._metrics.leader_conflict(peer)
             case "peer_up" if peer is not None:
-                self._forget_failures(peer)
+                self.links.reached(str(fields["peer"]))
                 self._metrics.peer_up(peer, is_up=True)
             case "peer_silent" | "peer_gone" if peer is not None:
                 self._metrics.peer_up(peer, is_up=False)
@@ -114,47 +115,7 @@ class Telling:
         """The lease was renewed."""
         self._metrics.lease(until)
 
-    # --- what the links tell ----------------------------------------------------------------------------------
-
-    def message_sent(self, peer: Member, kind: str) -> None:
-        """A message was handed to the network."""
-        self._metrics.message_sent(self.labels.get(peer, peer), kind)
-
-    def send_failed(self, peer: Member, reason: str, text: str) -> None:
-        """A member could not be reached; a line is written once, until it can be again."""
-        name = self.labels.get(peer, peer)
-        self._metrics.send_failed(name, reason)
-        if (name, reason) not in self._unreachable:
-            self._unreachable.add((name, reason))
-            self.log("peer_unreachable", peer=name, reason=reason, text=text)
-
-    def round_trip(self, peer: Member, seconds: float) -> None:
-        """The kernel's estimate of the round trip on the open connection."""
-        self._metrics.round_trip(self.labels.get(peer, peer), seconds)
-
-    def found(self, peer: Member, implementation: str) -> None:
-        """What kind of daemon answers at a member's address."""
-        name = self.labels.get(peer, peer)
-        self._forget_failures(name)
-        self.log("peer_link", peer=name, implementation=implementation)
-
-    def _forget_failures(self, name: str) -> None:
-        self._unreachable = {failure for failure in self._unreachable if failure[0] != name}
-
     # --- what the command port tells --------------------------------------------------------------------------
-
-    def command_received(self, command: int, peer: Peer, address: str) -> None:
-        """A command reaches its handler; that is no news yet."""
-
-    def connection_refused(self, reason: str, address: str, sentence: str, *, is_repeated: bool) -> None:
-        """A connection was ended against its peer's will."""
-        self._metrics.message_rejected(reason)
-        if not is_repeated:
-            self.log("connection_refused", reason=reason, address=address, text=sentence)
-
-    def handler_failed(self, command: int, address: str, error: Exception) -> None:
-        """A handler raised: a defect of ours, which ends one connection and not the daemon."""
-        self.log("handler_failed", command=command_name(command), address=address, error=repr(error))
 
     def rejected(self, member: Member, reason: str, text: str) -> None:
         """A message was understood, but not handed to the machine."""
@@ -207,7 +168,7 @@ class Telling:
         peer = election.peers.get(message.sender)
         if peer is None or peer.message is not message:
             return
-        name = self.labels.get(message.sender, message.sender)
+        name = self.entry(message.sender)
         self._metrics.message_received(name, event.kind.value, time.time())
         if message.is_ours:
             self._metrics.clock_skew(name, message.wall_clock - time.time())

@@ -9,11 +9,11 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from daemoncore import command_line
 from daemoncore.cedar.commands import Command
 from daemoncore.config import knobs, load
 from daemoncore.membership import Network
 from daemoncore.pool_security import security_of
-from had import __main__ as had_program
 from had.ctl import __main__ as hadctl_program
 from had.log_events import EVENTS
 from had.settings import settings_from
@@ -128,7 +128,7 @@ def is_command(text, words):
 def test_daemon_options_exist(page):
     """Every `had -...` that a page shows is a command line that the daemon takes."""
     _, text = page
-    known = set(had_program.parser()._option_string_actions)
+    known = set(command_line.parser("had", "")._option_string_actions)
     lines = re.findall(r"(?:^ {4}(?:[#$] )?|`)(?:/usr/bin/)?had (-[^\n`]*)", text, flags=re.MULTILINE)
     for line in lines:
         options = {word for word in shlex.split(line) if re.match(r"--?[a-z]", word)}

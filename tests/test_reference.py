@@ -9,8 +9,8 @@ from pathlib import Path
 import attrs
 import pytest
 
-from daemoncore import http, log_file, log_levels, log_repeats, metrics
-from had import families, page, status, web
+from daemoncore import http, log_file, log_levels, log_repeats, metrics, page
+from had import families, status, web
 from had.transitions import LEGAL
 
 ROOT = Path(__file__).parents[1]

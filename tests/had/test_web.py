@@ -11,6 +11,7 @@ import trio
 
 from daemoncore.http import HttpServer, Request, listen
 from daemoncore.metrics import DaemonMetrics
+from daemoncore.pages import Pages
 from had import page
 from had.metrics import HadMetrics
 from had.status import Change, Controllee, Hold, Majority, Paused, Peer, Status
@@ -54,9 +55,11 @@ class World:
         self.ago = 0.1
         self.web = Web(
             status=lambda: self.status,
-            metrics=lambda: b"had_ready 1\n",
-            why_not_ready=lambda: self.reason,
-            last_turn_seconds=lambda: self.ago,
+            pages=Pages(
+                metrics=lambda: b"had_ready 1\n",
+                why_not_ready=lambda: self.reason,
+                last_turn_seconds=lambda: self.ago,
+            ),
             clock=lambda: 1795324400.0,
         )
 
@@ -284,7 +287,8 @@ async def test_live_scrape_satisfies_promtool(world, nursery):
     """Over real TCP, /metrics counts its own requests, and promtool finds nothing to say about it."""
     common = DaemonMetrics("had", version="0.1.0", revision="", start_time=1.0, routes=ROUTES)
     HadMetrics(common, me=ME, members=[ME, OTHER], controllee="negotiator", now=1.0, boottime=float)
-    world.web = attrs.evolve(world.web, metrics=common.render)
+    pages = attrs.evolve(world.web.pages, metrics=common.render)
+    world.web = attrs.evolve(world.web, pages=pages)
     server = HttpServer(world.web.routes(), observer=common.http_request)
     listeners = await listen("127.0.0.1", 0, knobs="HAD_HTTP_PORT")
     port = listeners[0].socket.getsockname()[1]

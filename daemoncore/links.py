@@ -1,10 +1,11 @@
 """Our own connections to the other members: one to each, kept open to our own kind.
 
-A link carries messages one way, from us. It keeps at most one message waiting, the newest, since each says
-everything; so a slow member costs no memory and gets no stale news. What the link learns becomes events for the
-machine: `Linked` (whom it found), `Refused` (nobody listens there), `Denied` (we are not let in).
+A link carries letters one way, from us. Of each kind of letter (its slot) it keeps at most one waiting, the newest,
+since each says everything; so a slow member costs no memory and gets no stale news. What the link learns it tells its
+`Ears`: whom it found, that nobody listens there, that we are not let in.
 
-To a real condor_had each message is a connection of its own, as HTCondor does it. A member whose kind is not known is
+One of our own kind gets the newest letter on a stream that stays open. To a real daemon of HTCondor's each letter is a
+connection of its own, one after another, as HTCondor does it. A member whose kind is not known is
 asked with a session and no command, which any HTCondor daemon answers. A broken connection is redialled at once, then
 each T/2, each try with its own deadline, so TCP's own waiting plays no part after a cut. A cut that leaves the
 connection open shows as unacknowledged data (TCP_USER_TIMEOUT = T).
@@ -14,33 +15,29 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import socket
-import struct
-from collections.abc import Awaitable, Callable
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Final, Protocol, TypeAlias
 
 import attrs
 import trio
 
 from daemoncore.address import Address
 from daemoncore.cedar.commands import Command
-from daemoncore.cedar.scalars import MessageWriter
 from daemoncore.client import (
     CallFailed,
     Client,
     Connection,
     ConnectionRefused,
+    Denied,
     ProtocolFailure,
     Reset,
     TimedOut,
     Unreachable,
 )
-from daemoncore.client import (
-    Denied as CallDenied,
-)
-from had import messages
-from had.election_settings import Member
-from had.events import Denied, Event, Kind, Linked, Message, Refused
+from daemoncore.round_trip import round_trip_seconds
+
+Member: TypeAlias = str
+"""A member's identity: its numeric address, `127.0.0.1:9620` or `[::1]:9620`."""
 
 MINIMUM_DIAL_SECONDS: Final = 0.1
 """A dial is given at least this long: a new session takes about 20 ms, more on a loaded machine."""
@@ -51,25 +48,43 @@ SHORT_SECONDS: Final = 0.2
 SHORT_LIVED_IN_A_ROW: Final = 3
 """So many short-lived connections (the first look at a member is one) are each followed at once by the next."""
 
-_COMMANDS: Final = {
-    Kind.HEARTBEAT: Command.HAD_HEARTBEAT,
-    Kind.ALIVE: Command.HAD_ALIVE_CMD,
-    Kind.SEND_ID: Command.HAD_SEND_ID_CMD,
-}
 _REASONS: Final = {
     ConnectionRefused: "refused",
     Unreachable: "unreachable",
     TimedOut: "timeout",
     Reset: "reset",
-    CallDenied: "denied",
+    Denied: "denied",
     ProtocolFailure: "protocol",
 }
-# struct tcp_info of linux/tcp.h: tcpi_rtt, microseconds, follows 8 bytes and 15 words.
-_TCP_INFO_BYTES: Final = 104
-_RTT_OFFSET: Final = 68
 
-Encoder = Callable[[Message, bool], bytes]
-"""Makes the bytes of a message's ad; the flag says whether they are for an encrypted connection."""
+
+@attrs.frozen(eq=False)
+class Letter:
+    """One message, ready to be sent in whichever way its member takes it."""
+
+    #: What it is for a real daemon of HTCondor's; None if it is for our own kind only.
+    command: Command | None
+    #: Makes its bytes when it is sent; the flag says whether they are for an encrypted connection.
+    encode: Callable[[bool], bytes]
+    #: What it is counted as.
+    name: str
+    #: A newer letter replaces one of the same slot that still waits.
+    slot: Hashable = 0
+    #: Whether it may be sent on the stream to one of our own kind.
+    is_streamed: bool = True
+
+
+class Ears(Protocol):
+    """Who is told what a link learns."""
+
+    def linked(self, member: Member, *, is_ours: bool) -> None:
+        """A connection was made, so we know what answers there."""
+
+    def refused(self, member: Member) -> None:
+        """Nobody listens there, though the machine answers."""
+
+    def denied(self, member: Member) -> None:
+        """Somebody is there and does not let us in."""
 
 
 class Watcher(Protocol):
@@ -94,53 +109,55 @@ class _Kind(enum.Enum):
     CONDOR = "condor"
 
 
-@attrs.frozen
-class _Letter:
-    kind: Kind
-    message: Message
-
-
 class Link:
     """The way to one member.
 
     Args:
         member: its identity, a numeric address.
         client: connects.
-        post: takes events for the machine.
+        ears: are told what the link learns.
         timeout_seconds: gives T; it can change at any time.
-        encode: makes the bytes of a message's ad.
         watcher: counts.
         is_heard: whether the member's own connection to us is open.
+        stream_command: opens a stream to one of our own kind, and is the command of each letter on it.
+        asked_about: the command that a member of unknown kind is asked to let us give.
     """
 
     def __init__(
         self,
         member: Member,
         client: Callable[[], Client],
-        post: Callable[[Event], None],
+        ears: Ears,
         timeout_seconds: Callable[[], float],
-        encode: Encoder,
         watcher: Watcher,
         is_heard: Callable[[Member], bool],
+        *,
+        stream_command: Command,
+        asked_about: Command,
     ) -> None:
         self._is_heard = is_heard
         self._member = member
         self._client = client
-        self._post = post
+        self._ears = ears
         self._timeout_seconds = timeout_seconds
-        self._encode = encode
         self._watcher = watcher
+        self._stream_command = stream_command
+        self._asked_about = asked_about
         self._kind = _Kind.UNKNOWN
-        self._letter: _Letter | None = None
+        #: What waits, by slot, the newest last.
+        self._letters: dict[Hashable, Letter] = {}
         self._news = trio.Event()
         self._hurry = trio.Event()
         self._sent = trio.Event()
         self._is_open = False
         self._is_in_doubt = False
 
-    def send(self, message: Message, kind: Kind) -> None:
-        """Let this be the next message; an older one that still waits is dropped."""
-        self._letter = _Letter(kind, message)
+    def send(self, letter: Letter) -> None:
+        """Let this be the newest letter; an older one of its slot that still waits is dropped."""
+        if letter.command is None and self._kind is _Kind.CONDOR:
+            return
+        self._letters.pop(letter.slot, None)
+        self._letters[letter.slot] = letter
         self._news.set()
 
     @property
@@ -172,7 +189,7 @@ class Link:
 
     async def _once(self) -> bool:
         """Connect and send for as long as it works; return whether a connection came about."""
-        if self._kind is _Kind.CONDOR and self._letter is None:
+        if self._kind is _Kind.CONDOR and not self._letters:
             await self._wait_for_news()
         try:
             await self._converse()
@@ -184,9 +201,9 @@ class Link:
         return True
 
     async def _wait_for_news(self) -> None:
-        """A real condor_had is only dialled with something to say, but looked at again when it speaks."""
+        """A real daemon is only dialled with something to say, but looked at again when it speaks."""
         self._news = trio.Event()
-        if self._letter is None:
+        if not self._letters:
             async with trio.open_nursery() as nursery:
 
                 async def until(event: trio.Event) -> None:
@@ -199,18 +216,19 @@ class Link:
         self._hurry = trio.Event()
 
     async def _converse(self) -> None:
-        letter = self._letter
+        letter = next(iter(self._letters.values()), None) if self._kind is _Kind.CONDOR else None
+        asked_about = None
         if self._kind is _Kind.OURS:
-            command, asked_about = Command.HAD_HEARTBEAT, None
-        elif self._kind is _Kind.CONDOR and letter is not None:
-            command, asked_about = _COMMANDS[letter.kind], None
+            command = self._stream_command
+        elif letter is not None and letter.command is not None:
+            command = letter.command
         else:
-            command, asked_about = Command.DC_AUTHENTICATE, Command.HAD_ALIVE_CMD
+            command, asked_about = Command.DC_AUTHENTICATE, self._asked_about
         async with await self._connect(command, asked_about) as connection:
             kind = self._learn(connection)
-            if command is Command.HAD_HEARTBEAT and kind is _Kind.OURS:
+            if command is self._stream_command and kind is _Kind.OURS:
                 await self._stream(connection)
-            elif asked_about is None and letter is not None:
+            elif letter is not None:
                 await self._post_letter(connection, letter)
 
     async def _connect(self, command: Command, asked_about: Command | None = None) -> Connection:
@@ -225,14 +243,16 @@ class Link:
         if before is not self._kind:
             self._watcher.found(self._member, self._kind.value)
             if self._kind is _Kind.CONDOR:
-                self._post(Linked(self._member, is_ours=False))
+                # What is only for our own kind would wait here for ever.
+                self._letters = {s: one for s, one in self._letters.items() if one.command is not None}
+                self._ears.linked(self._member, is_ours=False)
         return self._kind
 
     async def _stream(self, connection: Connection) -> None:
-        """Send the newest message whenever there is one, until the connection breaks."""
-        self._letter = None
+        """Send the newest letter whenever there is one, until the connection breaks."""
+        self._letters.clear()
         self._is_open = True
-        self._post(Linked(self._member, is_ours=True))
+        self._ears.linked(self._member, is_ours=True)
         async with trio.open_nursery() as nursery:
             for part in (self._send_letters, self._until_closed):
                 nursery.start_soon(self._until_it_ends, part, connection, nursery.cancel_scope)
@@ -254,35 +274,42 @@ class Link:
         while True:
             await self._news.wait()
             self._news = trio.Event()
-            letter = self._letter
-            if letter is None or letter.kind is not Kind.HEARTBEAT:
+            letter = self._newest_streamed()
+            if letter is None:
                 continue
             writer = connection.writer()
             if not is_first:
-                writer.put_int(Command.HAD_HEARTBEAT)
+                writer.put_int(self._stream_command)
             is_first = False
-            await connection.send(writer.put_bytes(self._encode(letter.message, writer.is_encrypted)))
+            await connection.send(writer.put_bytes(letter.encode(writer.is_encrypted)))
             self._delivered(letter)
             seconds = round_trip_seconds(connection)
             if seconds is not None:
                 self._watcher.round_trip(self._member, seconds)
 
-    def _delivered(self, letter: _Letter) -> None:
-        if self._letter is letter:
-            self._letter = None
+    def _newest_streamed(self) -> Letter | None:
+        """Return the newest letter for the stream; the older ones are stale, and dropped."""
+        streamed = [letter for letter in self._letters.values() if letter.is_streamed]
+        for older in streamed[:-1]:
+            del self._letters[older.slot]
+        return streamed[-1] if streamed else None
+
+    def _delivered(self, letter: Letter) -> None:
+        if self._letters.get(letter.slot) is letter:
+            del self._letters[letter.slot]
         self._sent.set()
         self._sent = trio.Event()
-        self._watcher.message_sent(self._member, letter.kind.value)
+        self._watcher.message_sent(self._member, letter.name)
 
     async def until_sent(self) -> None:
         """Wait until nothing is waiting to be sent on an open connection."""
-        while self._is_open and self._letter is not None:
+        while self._is_open and any(letter.is_streamed for letter in self._letters.values()):
             await self._sent.wait()
 
-    async def _post_letter(self, connection: Connection, letter: _Letter) -> None:
-        """One message to a real condor_had; the connection is closed behind it."""
+    async def _post_letter(self, connection: Connection, letter: Letter) -> None:
+        """One letter to a real daemon; the connection is closed behind it."""
         writer = connection.writer()
-        await connection.send(writer.put_bytes(self._encode(letter.message, writer.is_encrypted)))
+        await connection.send(writer.put_bytes(letter.encode(writer.is_encrypted)))
         self._delivered(letter)
 
     def _failed(self, failure: CallFailed) -> bool:
@@ -292,31 +319,18 @@ class Link:
         a hang-up or a denial, so neither is believed the first time.
         """
         self._kind = _Kind.UNKNOWN if not isinstance(failure, (TimedOut, Unreachable)) else self._kind
-        if isinstance(failure, (Reset, CallDenied)) and not self._is_in_doubt:
+        if isinstance(failure, (Reset, Denied)) and not self._is_in_doubt:
             self._is_in_doubt = True
             return True
         self._is_in_doubt = False
         self._watcher.send_failed(self._member, _REASONS[type(failure)], failure.reason)
-        if isinstance(failure, CallDenied):
-            self._post(Denied(self._member))
+        if isinstance(failure, Denied):
+            self._ears.denied(self._member)
         # A killed daemon's connections all end at once, and its last words are read first. While its own
         # connection is open, a refusal is a firewall's; the end of that connection has us dial again.
         elif isinstance(failure, ConnectionRefused) and not self._is_heard(self._member):
-            self._post(Refused(self._member))
+            self._ears.refused(self._member)
         return False
-
-
-def round_trip_seconds(connection: Connection) -> float | None:
-    """The kernel's smoothed estimate of the round trip (TCP_INFO), None for what is no TCP connection."""
-    transport = connection.transport
-    if not isinstance(transport, trio.SocketStream):
-        return None
-    try:
-        data = transport.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
-    except OSError:
-        return None
-    (microseconds,) = struct.unpack_from("=I", data, _RTT_OFFSET)
-    return float(microseconds) / 1e6
 
 
 class Links:
@@ -329,13 +343,13 @@ class Links:
         self._nursery: trio.Nursery | None = None
         self._wanted: tuple[Member, ...] = ()
 
-    def send(self, to: Member, message: Message, kind: Kind) -> None:
-        """Hand a message to the link; one to a stranger that lists us is made now, until the lists are read again."""
+    def send(self, to: Member, letter: Letter) -> None:
+        """Hand a letter to the link; one to a stranger that lists us is made now, until the lists are read again."""
         if to not in self._links:
             self.keep((*self._wanted, to))
         link = self._links.get(to)
         if link is not None:
-            link.send(message, kind)
+            link.send(letter)
 
     def heard(self, member: Member) -> None:
         """A member reached us: reach it too."""
@@ -379,21 +393,3 @@ class Links:
         with trio.move_on_after(seconds):
             for link in tuple(self._links.values()):
                 await link.until_sent()
-
-
-def encoder(wall_clock: Callable[[], float]) -> Encoder:
-    """Make a function that encodes each message once for each kind of connection, though it goes to many members."""
-    last: Message | None = None
-    encoded: dict[bool, bytes] = {}
-
-    def encode(message: Message, is_encrypted: bool) -> bytes:
-        nonlocal last
-        if last is not message:
-            last = message
-            encoded.clear()
-        if is_encrypted not in encoded:
-            ad = messages.encode(message, wall_clock())
-            encoded[is_encrypted] = MessageWriter(encrypted=is_encrypted).put_ad(ad).body()
-        return encoded[is_encrypted]
-
-    return encode

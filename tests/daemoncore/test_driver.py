@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 from daemoncore import boottime
-from had.driver import MAXIMUM_WAITING, Driver
+from daemoncore.driver import MAXIMUM_WAITING, Driver
 from had.events import (
     ControlleeExited,
     Finished,
@@ -71,6 +71,11 @@ class Watch:
         self.losses.append(event)
 
 
+def driving(machine, perform, watch):
+    """A driver of a machine that speaks the election's words."""
+    return Driver(machine, perform, watch, tick=Tick(), droppable=Heard, finished=Finished)
+
+
 class Run:
     """A driver in a task of its own."""
 
@@ -78,7 +83,7 @@ class Run:
         self.script = script
         self.performed = []
         self.watch = Watch()
-        self.driver = Driver(script, self.performed.append, self.watch)
+        self.driver = driving(script, self.performed.append, self.watch)
 
     async def settle(self):
         """Wait until the loop has nothing to do."""
@@ -129,7 +134,7 @@ async def test_a_burst_does_not_keep_the_links_from_sending(nursery):
 
     script = Script()
     script.answers = {Refused: [Note("heartbeat")]}
-    driver = Driver(script, send.send_nowait, Watch())
+    driver = driving(script, send.send_nowait, Watch())
     nursery.start_soon(link)
     for number in range(100):
         driver.post(Refused(str(number)))
