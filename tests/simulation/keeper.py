@@ -7,7 +7,8 @@ The numbers in the messages are those of this list:
 3. A version has the same bytes everywhere, and a node holds what it reports.
 4. A controllee that is told `current` starts on nothing older than what a reachable replica holds.
 5. No conflict is kept for nothing: the new state lacks something of it.
-6. What a stopped controllee wrote is there when the one to which it was handed over starts.
+6. What a stopped controllee wrote is there when the one to which it was handed over starts; or it was kept as a
+   conflict there, because another leader was heard meanwhile and its word went over it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import attrs
 
 from replication import effects, events
 from replication.effects import Currency
+from replication.events import State
 from replication.manifest import FileRecord
 from replication.version import Version
 from tests.simulation.network import PROCESS_UP
@@ -49,6 +51,8 @@ class Keeper:
         self.has_intruders = False
         self.conflicts = 0
         self.installations = 0
+        #: When each replica reported that it leads, and what it then held.
+        self._led: dict[str, tuple[float, Content]] = {}
 
     def noted(self, node: ReplicaNode, version: Version, files: tuple[FileRecord, ...]) -> None:
         """Check 3 for what a node is about to hold."""
@@ -71,6 +75,8 @@ class Keeper:
     def reported(self, node: ReplicaNode, report: events.Report) -> None:
         """Check 3: what is said is on disk."""
         held = node.disk.held
+        if report.state is State.LEADER and held is not None:
+            self._led[node.name] = (self.world.now, self.contents[held.files])
         if report.version is not None and (held is None or not held.version.has(report.version.point)):
             raise Violation(f"{node.label}: 3: reports {report.version.point}, on disk is {held}")
 
@@ -93,8 +99,15 @@ class Keeper:
                     f"{node.label}: 4: starts as current, but {other.label} holds {held.version.point}"
                 )
 
-    def handed_over(self, node: ReplicaNode, flushed: Content) -> None:
+    def handed_over(self, node: ReplicaNode, flushed: Content, flushed_at: float) -> None:
         """Check 6."""
         lost = set(flushed) - set(node.disk.content or ())
-        if lost:
+        # What was reported a moment before may arrive after.
+        since = flushed_at - node.timeout_seconds
+        is_overruled = any(
+            name != node.name and at >= since and not lost <= set(content)
+            for name, (at, content) in self._led.items()
+        )
+        is_kept = any(lost <= set(conflict) for conflict in node.disk.conflicts)
+        if lost and not (is_overruled and is_kept):
             raise Violation(f"{node.label}: 6: {sorted(lost)[:5]} were flushed and are not here")

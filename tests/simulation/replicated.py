@@ -215,7 +215,7 @@ class ReplicatedNode(Node):
             self.pool.keeper.starts(self.replica, currency, self.pool.replicas)
         flushed = self.pool.flushed
         if flushed and flushed[0] == self.name and flushed[1] > self.world.now - 1:
-            self.pool.keeper.handed_over(self.replica, flushed[2])
+            self.pool.keeper.handed_over(self.replica, flushed[2], flushed[1])
         self.pool.flushed = None
         self.guard.start(epoch)
 
