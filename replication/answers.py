@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from replication import revisions
 from replication.effects import Answer, Currency
 from replication.events import CurrentAsked, FlushAsked, State
 from replication.peers import is_newer_known
@@ -24,6 +25,11 @@ class Question:
     asked: CurrentAsked | FlushAsked
     deadline: float
 
+    @property
+    def is_of_a_stop(self) -> bool:
+        """Whether had's controllee is gone while this is open, if this node leads."""
+        return isinstance(self.asked, FlushAsked) or self.asked.incumbent_epoch is None
+
 
 def current(replica: Replica, asked: CurrentAsked, *, is_late: bool) -> Answer | None:
     """Say how good the state here is; None while that may still get better.
@@ -33,12 +39,14 @@ def current(replica: Replica, asked: CurrentAsked, *, is_late: bool) -> Answer |
         asked: the question.
         is_late: its time is up.
     """
-    is_leading = replica.state is State.LEADER and not replica.is_ending
-    if replica.is_installing or not (is_leading or is_late or _is_up_to_date(replica, asked)):
+    # A leader's state is current; but what is scheduled for a stop of its controllee is done before the next start.
+    is_good = replica.is_leading and not revisions.is_due(replica)
+    is_moving = replica.is_installing or replica.ledger.revising is not None
+    if is_moving or not (is_good or is_late or _is_up_to_date(replica, asked)):
         return None
     own, others = replica.ledger.own, replica.peers.values()
     is_beaten = is_newer_known(own, others) or replica.wanted() is not None
-    is_stale = replica.ledger.is_altered or (is_beaten and not is_leading)
+    is_stale = replica.ledger.is_altered or (is_beaten and not replica.is_leading)
     currency = Currency.STALE if is_stale else Currency.CURRENT
     return Answer(
         asked.request,
@@ -52,7 +60,7 @@ def current(replica: Replica, asked: CurrentAsked, *, is_late: bool) -> Answer |
 
 def _is_up_to_date(replica: Replica, asked: CurrentAsked) -> bool:
     """Whether nothing better can be had, and nothing is left to find out."""
-    is_written = replica.ledger.pending is None and replica.is_resting
+    is_written = not replica.ledger.is_busy and replica.is_resting
     if replica.state is not State.BACKUP or not is_written or replica.wanted() is not None:
         return False
     own, epoch = replica.ledger.own, asked.incumbent_epoch

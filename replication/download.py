@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from replication.events import Received
+from replication.peers import Own
 from replication.replica_settings import Member, ReplicaSettings
 from replication.version import Version
 
@@ -31,6 +32,15 @@ class Download:
     #: Its process is gone; what it brought may still be being installed.
     is_over: bool = False
     has_installed: bool = False
+
+    def renamed(self, version: Version, own: Own | None) -> Version:
+        """Give what was received its name here.
+
+        A real peer goes on under the gid it found and knows no lineage: where the gid is that of `own`, so is the lineage.
+        """
+        if self.is_ours or own is None or own.version.gid != version.gid:
+            return version
+        return attrs.evolve(own.version, clock=version.clock)
 
     def clear(self) -> None:
         """What it brought is installed, or is not wanted."""

@@ -31,6 +31,8 @@ class Ledger:
         self.own = None if held is None else Own.of(held)
         #: What is being written.
         self.pending: Held | None = None
+        #: The version that the state is given which is being made of what stands here and of kept conflicts.
+        self.revising: Version | None = None
         #: The gid of a leadership whose first version is not written yet.
         self.claim: int | None = None
         #: What stands here, if it is not what is held.
@@ -57,9 +59,14 @@ class Ledger:
         return self.own is not None and self.own.held.is_leading
 
     @property
+    def is_busy(self) -> bool:
+        """Whether something is being written, so that nothing else may be."""
+        return self.pending is not None or self.revising is not None
+
+    @property
     def is_written(self) -> bool:
         """Whether everything that is known of has a version, durably."""
-        return self.pending is None and self.claim is None and self.files is None
+        return not self.is_busy and self.claim is None and self.files is None
 
     def changed(self, files: tuple[FileRecord, ...]) -> None:
         """What stands here was looked at."""
@@ -71,7 +78,7 @@ class Ledger:
     def noted(self, held: Held) -> bool:
         """It is durable; return whether the version is another than before."""
         is_new = self.own is None or held.version != self.own.version
-        self.pending = None
+        self.pending = self.revising = None
         if self.claim == held.version.gid:
             self.claim = None
         self._hold(held)
@@ -130,10 +137,17 @@ class Ledger:
             is_resting: nobody writes, and everything was looked at.
             gids: all that are known.
         """
-        if self.pending is None:
+        if not self.is_busy:
             self.pending = self._next(is_writing=is_writing, is_resting=is_resting, gids=gids)
             return self.pending
         return None
+
+    def revise(self, gids: Iterable[int]) -> Version:
+        """Return the version that this leadership's next state gets, which is not of the controllee's making."""
+        assert self.is_written, "one thing is written at a time"
+        assert self.held is not None, "a state that nobody has is not revised"
+        self.revising = self._advanced(self.held.version, gids)
+        return self.revising
 
     def _next(self, *, is_writing: bool, is_resting: bool, gids: Iterable[int]) -> Held | None:
         held, files = self.held, self.files

@@ -137,10 +137,21 @@ def relation_to(own: Own | None, version: Version, its_fingerprint: str = "") ->
     relation = compare(version, own.version)
     if relation is Relation.SAME and its_fingerprint and its_fingerprint != own.fingerprint:
         return Relation.DIVERGED
+    if relation in {Relation.DIVERGED, Relation.UNKNOWN} and _is_more(own.version, version):
+        return Relation.NEWER
     # HTCondor calls a state 0 of which it knows nothing, and takes any other for newer.
     if relation is Relation.UNKNOWN and own.version.gid == 0 and version.gid != 0:
         return Relation.NEWER
     return relation
+
+
+def _is_more(own: Version, version: Version) -> bool:
+    """Whether a version holds all that ours holds, and more, though their leaderships grew apart.
+
+    It is so where ours changed nothing since they parted: a leader that died before its controllee wrote a byte.
+    """
+    mine, theirs = content_point(own), content_point(version)
+    return theirs not in {mine, None} and (mine is None or version.has(mine))
 
 
 def wanted(own: Own | None, peers: Iterable[Peer], now: float, *, is_fenced: bool) -> Wanted | None:
@@ -194,6 +205,26 @@ def lacking(own: Own | None, peers: Iterable[Peer], now: float) -> tuple[Member,
     if own is None:
         return ()
     return tuple(p.member for p in peers if p.is_ours and p.is_alive(now) and not p.holds(own))
+
+
+def is_overtaken(own: Own | None, epoch: int | None, versions: Iterable[Version], *, is_late: bool) -> bool:
+    """Whether had leads with an epoch that is over: it, or this daemon, was stopped for a long time.
+
+    Its controllee is dead by then (had's guard sees to that), and something later may have been installed.
+
+    Args:
+        own: what this node holds.
+        epoch: had's; None if it knows none.
+        versions: all that are known.
+        is_late: the beginning was missed, so the epoch need not be larger than all that are known.
+    """
+    if epoch is None or own is None or own.version.gid == epoch or own.held.is_leading:
+        return False
+    if any(epoch == point.gid for version in versions for point in version.history):
+        # Somebody's history has it already, or ours has gone on from it.
+        return True
+    # Where the beginning was missed an epoch is still later than all before it. (HTCondor's gids are no epochs.)
+    return is_late and epoch < own.version.gid and (own.version.is_rooted or own.version.lineage != ())
 
 
 def content_point(version: Version) -> Point | None:

@@ -19,6 +19,9 @@ while a later one was heard not long ago: it may have slept.
 Between two leaders neither takes anything from the other: had decides who stays. Nothing is installed while this node leads, nor before had has said whether it does, nor for a while after had was
 told that it may start a controllee here.
 
+Kept conflicts that people want merged into the state, or restored, wait for a stop of the leader's controllee: what
+comes of it is one more version of its leadership (`replication.revisions`).
+
 What is durable before it is visible: a version, before it is reported, and so before anybody fetches it. A report is
 therefore also an acknowledgement: who reports a version holds it.
 
@@ -34,7 +37,7 @@ import math
 
 import attrs
 
-from replication import answers, effects, events
+from replication import answers, effects, events, objections, revisions, speech
 from replication import peers as readings
 from replication.download import Download
 from replication.events import CondorCommand, State
@@ -42,7 +45,8 @@ from replication.ledger import Ledger
 from replication.manifest import Held, fingerprint, total_bytes
 from replication.peers import Peer, Wanted
 from replication.replica_settings import Member, ReplicaSettings
-from replication.version import Point, Relation, Version
+from replication.revisions import Revisions
+from replication.version import Point, Version
 
 QUIET_SECONDS = 2.0
 """A state was quiet for so long: believed to be finished though nobody said that its controllee is gone."""
@@ -85,6 +89,7 @@ class Replica:
         self.peers: dict[Member, Peer] = {m: Peer(m) for m in settings.others}
         self.download: Download | None = None
         self.uploads: set[int] = set()
+        self.revisions = Revisions()
         #: What had leads with, as it says; None while it does not, or is a real one.
         self.epoch: int | None = None
         self.started_at = now
@@ -99,11 +104,11 @@ class Replica:
         self._prepared: tuple[int, float] = (0, -math.inf)
         self._downloads = 0
         self._fenced_until = now + FENCE_TIMEOUTS * settings.timeout_seconds
-        self._questions: list[answers.Question] = []
+        self.questions: list[answers.Question] = []
         self._stops_by: float | None = None
         self._is_finished = False
         # What was said last, and to whom it must be said again.
-        self._said: tuple[State, Version | None, str] | None = None
+        self._said: events.Report | None = None
         self._next_report = now
         self._next_condor = now
         self._replies: set[Member] = set()
@@ -124,9 +129,24 @@ class Replica:
         return self._now
 
     @property
+    def is_leading(self) -> bool:
+        """Whether had leads here, as far as this node knows."""
+        return self.state is State.LEADER and not self.is_ending
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether this daemon is asked to end."""
+        return self._stops_by is not None
+
+    @property
     def is_installing(self) -> bool:
         """Whether a version from elsewhere is replacing ours at this moment."""
         return self.download is not None and self.download.is_installing
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether a controllee writes here."""
+        return self.look is Look.WATCHING
 
     @property
     def is_resting(self) -> bool:
@@ -179,10 +199,10 @@ class Replica:
                 | events.DownloadEnded()
             ):
                 self._of_the_download(event)
-            case events.UploadAsked():
-                self._upload_asked(event)
-            case events.UploadEnded(request):
-                self.uploads.discard(request)
+            case events.RevisionsWaiting() | events.Revised() | events.ReviseFailed() | events.Archived():
+                self._of_conflicts(event)
+            case events.UploadAsked() | events.UploadEnded():
+                self._of_uploads(event)
             case events.Reconfigured(settings):
                 assert settings.me == self.settings.me, "a node's own address does not change while it runs"
                 self.settings = settings
@@ -217,6 +237,9 @@ class Replica:
         peer.take(report, self._now)
         if self.state is State.LEADER and self.ledger.stay_ahead_of(report):
             self._remark("clock_behind", peer=report.sender)
+        merged = self.revisions.found_merged(report, self.version)
+        if merged and report.version is not None:
+            self._emit(effects.MarkMerged(merged, report.version.point))
 
     def _linked(self, peer: Peer, *, is_ours: bool) -> None:
         is_new = peer.is_ours is not is_ours
@@ -253,30 +276,20 @@ class Replica:
             self._end_leadership(is_stopped=event.is_stopped)
             return
         self._had_until = self._now + self._patience(is_real=event.epoch is None)
-        if self.state is State.LEADER and event.epoch == self.epoch and not self.is_ending:
+        is_begun = isinstance(event, events.LeadershipBegan)
+        if self.is_leading and event.epoch == self.epoch:
+            if is_begun:
+                self._watch()
             return
-        if self._is_overtaken(event):
+        if readings.is_overtaken(self.ledger.own, event.epoch, self._versions(), is_late=not is_begun):
             self._remark("leadership_refused", epoch=event.epoch, gid=max(self.known_gids()))
             return
-        self._lead(event.epoch)
+        self._lead(event.epoch, is_begun=is_begun)
 
-    def _is_overtaken(self, event: events.LeadershipBegan | events.LeadershipConfirmed) -> bool:
-        """Whether had leads with an epoch that is over: it, or this daemon, was stopped for a long time.
-
-        Its controllee is dead by then (had's guard sees to that), and something later may have been installed.
-        """
-        own, epoch = self.ledger.own, event.epoch
-        if epoch is None or own is None or own.version.gid == epoch or own.held.is_leading:
-            return False
-        if any(epoch == point.gid for v in self._versions() for point in v.history):
-            # Somebody's history has it already, or ours has gone on from it.
-            return True
-        # Where the beginning was missed an epoch is still later than all before it. (HTCondor's gids are no epochs.)
-        is_late = isinstance(event, events.LeadershipConfirmed)
-        return is_late and epoch < own.version.gid and (own.version.is_rooted or own.version.lineage != ())
-
-    def _lead(self, epoch: int | None) -> None:
+    def _lead(self, epoch: int | None, *, is_begun: bool) -> None:
         """Lead under this epoch of had's; a new one begins a new branch of the history."""
+        # An epoch that grows while had waits for an answer starts no controllee.
+        is_stopped = self.is_leading and not is_begun and any(q.is_of_a_stop for q in self.questions)
         self.epoch, self.is_ending = epoch, False
         own = self.ledger.own
         is_going_on = own is not None and (
@@ -286,7 +299,13 @@ class Replica:
             self.ledger.claim = epoch or readings.next_gid(self.known_gids(), self.settings.place)
         if self.state is not State.LEADER:
             self._become(State.LEADER, "had leads")
-        if self.look is not Look.WATCHING:
+        if not is_stopped:
+            self._watch()
+
+    def _watch(self) -> None:
+        """A controllee writes here from now on."""
+        self.revisions.is_tried = False
+        if not self.is_watching:
             self.look = Look.WATCHING
             self._emit(effects.Watch())
 
@@ -325,12 +344,15 @@ class Replica:
             case events.CurrentAsked():
                 is_patient = event.incumbent_epoch is not None or event.is_missing_refused
                 seconds = math.inf if is_patient else self.settings.lifetime_seconds
-                self._questions.append(answers.Question(event, self._now + seconds))
+                self.questions.append(answers.Question(event, self._now + seconds))
+                if event.incumbent_epoch is None and revisions.may_begin(self):
+                    # The controllee of this leadership is gone, and another starts in its place.
+                    self._settle(0.0)
             case events.FlushAsked():
-                self._questions.append(answers.Question(event, self._now + event.timeout_seconds))
+                self.questions.append(answers.Question(event, self._now + event.timeout_seconds))
                 self._settle(0.0)
             case events.Withdrawn(request):
-                self._questions = [q for q in self._questions if q.asked.request != request]
+                self.questions = [q for q in self.questions if q.asked.request != request]
                 if self._prepared[0] == request:
                     self._prepared = (0, -math.inf)
 
@@ -370,8 +392,9 @@ class Replica:
         """Have what is next written; never while a version from elsewhere is being installed."""
         if self.is_installing or self._now < self.ledger.retry_at:
             return
-        is_writing = self.state is State.LEADER and not self.is_ending
-        held = self.ledger.next(is_writing=is_writing, is_resting=self.is_resting, gids=self.known_gids())
+        held = self.ledger.next(
+            is_writing=self.is_leading, is_resting=self.is_resting, gids=self.known_gids()
+        )
         if held is not None:
             self._emit(effects.Note(held))
 
@@ -382,6 +405,28 @@ class Replica:
     def _versions(self) -> list[Version]:
         own = [] if self.ledger.own is None else [self.ledger.own.version]
         return own + [p.version for p in self.peers.values() if p.version is not None]
+
+    # --- kept conflicts ---------------------------------------------------------------------------------------
+
+    def _of_conflicts(
+        self, event: events.RevisionsWaiting | events.Revised | events.ReviseFailed | events.Archived
+    ) -> None:
+        match event:
+            case events.RevisionsWaiting(count):
+                self.revisions.waiting = count
+            case events.Archived():
+                self.revisions.archived(event)
+            case events.Revised(held) if held.version == self.ledger.revising:
+                self._noted(held)
+            case events.ReviseFailed(error) if self.ledger.revising is not None:
+                self.ledger.revising = None
+                self._remark("state_not_revised", error=error)
+
+    def _revise(self) -> None:
+        """Have what is scheduled done, once while the controllee is gone."""
+        if revisions.is_due(self) and self.is_resting and self.ledger.is_written:
+            self.revisions.is_tried = True
+            self._emit(effects.Revise(self.ledger.revise(self.known_gids())))
 
     # --- transfers --------------------------------------------------------------------------------------------
 
@@ -401,10 +446,10 @@ class Replica:
             case events.Offered(_, version):
                 self._offered(download, version)
             case events.Received(_, version, files):
-                version = self._renamed(download, version)
+                version = download.renamed(version, self.ledger.own)
                 download.received = attrs.evolve(event, version=version)
                 download.taking = version
-                objection = self._objection(download, version, fingerprint(files))
+                objection = objections.to_version(self, download, version, fingerprint(files))
                 if objection is not None:
                     self._refuse(download, objection)
             case events.Installed(_, held):
@@ -422,7 +467,7 @@ class Replica:
                 self._download_ended(download, event)
 
     def _offered(self, download: Download, version: Version) -> None:
-        objection = self._objection(download, version)
+        objection = objections.to_version(self, download, version)
         if objection is not None:
             self._refuse(download, objection)
             return
@@ -433,28 +478,6 @@ class Replica:
         download.clear()
         self._remark("version_rejected", peer=download.peer, reason=reason)
         self._emit(effects.Refuse(download.number, reason))
-
-    def _renamed(self, download: Download, version: Version) -> Version:
-        """A real peer goes on under the gid it found and knows no lineage: where the gid is ours, ours stays."""
-        own = self.ledger.own
-        if download.is_ours or own is None or own.version.gid != version.gid:
-            return version
-        return attrs.evolve(own.version, clock=version.clock)
-
-    def _objection(self, download: Download, version: Version, its_fingerprint: str = "") -> str | None:
-        """Why a version that is offered or received is not taken; None if it is."""
-        if self.state is State.LEADER:
-            return "this node leads"
-        relation = readings.relation_to(self.ledger.standing, version, its_fingerprint)
-        if relation is Relation.NEWER:
-            return None
-        wanted = self.wanted()
-        if relation in {Relation.DIVERGED, Relation.UNKNOWN} and wanted is not None and wanted.is_leaders:
-            # The leader's word goes over ours, in the leadership that it reports.
-            is_its_word = version.gid == wanted.version.gid or version.has(wanted.version.point)
-            if download.peer in wanted.holders and is_its_word:
-                return None
-        return f"{version.point} is {relation.value}, compared with what is held here"
 
     def _download_ended(self, download: Download, event: events.DownloadEnded) -> None:
         download.is_over = True
@@ -472,7 +495,7 @@ class Replica:
 
     def _may_install(self) -> bool:
         """Whether a received version may replace ours at this moment."""
-        is_resting = self.is_resting and self.ledger.pending is None
+        is_resting = self.is_resting and not self.ledger.is_busy
         is_own = self.ledger.is_leading
         is_prepared = self._now < self._prepared[1]
         is_follower = self.state in {State.VERSION_DOWNLOADING, State.BACKUP}
@@ -485,7 +508,7 @@ class Replica:
             self._start_download(wanted)
         elif not (download.is_stopping or download.is_installing or download.is_over):
             failure = download.failure(self.settings, self._now, is_more_wanted=wanted is not None)
-            reason = failure or self._stop_reason(download, wanted)
+            reason = failure or objections.to_download(self, download, wanted)
             if reason is not None:
                 self._stop_download(download, reason, is_failure=failure is not None)
             elif download.received is not None and self._may_install():
@@ -493,7 +516,7 @@ class Replica:
 
     def _start_download(self, wanted: Wanted | None) -> None:
         is_follower = self.state in {State.VERSION_DOWNLOADING, State.BACKUP}
-        if wanted is None or not is_follower or self._stops_by is not None:
+        if wanted is None or not is_follower or self.is_stopping:
             return
         member = next((m for m in wanted.holders if self.peers[m].retry_at <= self._now), None)
         if member is not None:
@@ -501,18 +524,6 @@ class Replica:
             is_ours = bool(self.peers[member].is_ours)
             self.download = Download(self._downloads, member, is_ours, self._now, self._now)
             self._emit(effects.StartDownload(self._downloads, member, is_ours))
-
-    def _stop_reason(self, download: Download, wanted: Wanted | None) -> str | None:
-        """Why a download is of no use any more; None if it is."""
-        if self.state is State.LEADER:
-            return "this node leads"
-        if self._stops_by is not None:
-            return "this daemon is asked to stop"
-        if wanted is not None:
-            return None if download.peer in wanted.holders else "what is wanted is held elsewhere"
-        leader = readings.leader_of(self.peers.values(), self._now)
-        is_leaders = leader is not None and leader.member == download.peer
-        return None if is_leaders or download.taking is not None else "nothing newer is held there"
 
     def _stop_download(self, download: Download, reason: str, *, is_failure: bool) -> None:
         peer = self.peers.get(download.peer)
@@ -524,7 +535,7 @@ class Replica:
 
     def _install(self, download: Download, received: events.Received) -> None:
         # Asked again: the others may have said more since it was offered.
-        objection = self._objection(download, received.version, fingerprint(received.files))
+        objection = objections.to_version(self, download, received.version, fingerprint(received.files))
         if objection is not None:
             self._refuse(download, objection)
             return
@@ -533,27 +544,19 @@ class Replica:
         download.is_installing = True
         self._emit(effects.Install(download.number, held, is_conflict))
 
-    def _upload_asked(self, event: events.UploadAsked) -> None:
-        reason = self._upload_objection(event)
+    def _of_uploads(self, event: events.UploadAsked | events.UploadEnded) -> None:
+        if isinstance(event, events.UploadEnded):
+            self.uploads.discard(event.request)
+            return
+        reason = objections.to_upload(self, event)
         if reason is not None:
             self._remark("upload_refused", peer=event.peer, reason=reason)
             self._emit(effects.RefuseUpload(event.request, reason))
             return
         assert self.version is not None, "without a version there is an objection"
         self.uploads.add(event.request)
-        is_staying = event.is_ours and self.state is State.LEADER and not self.is_ending
+        is_staying = event.is_ours and self.is_leading
         self._emit(effects.StartUpload(event.request, self.version, is_staying))
-
-    def _upload_objection(self, event: events.UploadAsked) -> str | None:
-        if event.peer not in self.peers:
-            return "it is no member of REPLICATION_LIST"
-        if self.version is None:
-            return "there is no state here"
-        if not event.is_ours and self.state is not State.LEADER:
-            return "only a leader sends to a condor_replication"
-        if len(self.uploads) >= self.settings.maximum_uploads:
-            return f"{len(self.uploads)} uploads are under way"
-        return None
 
     # --- what time and knowledge allow ------------------------------------------------------------------------
 
@@ -563,6 +566,7 @@ class Replica:
         self._look_for_leaders()
         self._judge_change()
         self._write_down()
+        self._revise()
         self._change_state()
         self._look_after_download()
         self._answer()
@@ -593,7 +597,7 @@ class Replica:
                 self._become(State.BACKUP, "the newest version is here")
             elif self._now >= self.started_at + self.settings.lifetime_seconds:
                 self._become(State.BACKUP, "the newest version could not be fetched in time")
-        is_written = self.ledger.pending is None and self.ledger.claim is None and self.is_resting
+        is_written = not self.ledger.is_busy and self.ledger.claim is None and self.is_resting
         if self.is_ending and is_written and not self.ledger.is_leading:
             self.is_ending, self.epoch = False, None
             if self.state is State.LEADER:
@@ -610,7 +614,8 @@ class Replica:
     # --- answers to had ---------------------------------------------------------------------------------------
 
     def _answer(self) -> None:
-        for question in tuple(self._questions):
+        is_starting = False
+        for question in tuple(self.questions):
             is_late = self._now >= question.deadline
             if isinstance(question.asked, events.FlushAsked):
                 answer = answers.flush(self, question.asked, is_late=is_late)
@@ -618,18 +623,19 @@ class Replica:
                 answer = answers.current(self, question.asked, is_late=is_late)
             if answer is None:
                 continue
-            self._questions.remove(question)
+            self.questions.remove(question)
             self._emit(answer)
             if answer.good_for_seconds > 0:
                 self._prepared = (answer.request, self._now + 2 * answer.good_for_seconds)
+                is_starting |= self.is_leading
+        if is_starting:
+            self._watch()
 
     def _finish(self) -> None:
         """End when asked to, but not before had has flushed and the others have fetched, while there is time."""
         if self._stops_by is None:
             return
-        is_busy = (
-            self.state is State.LEADER or self.uploads or self._questions or self.ledger.pending is not None
-        )
+        is_busy = self.state is State.LEADER or self.uploads or self.questions or self.ledger.is_busy
         if self._now >= self._stops_by or not (is_busy or self.is_installing):
             self._is_finished = True
             self._emit(effects.Finished())
@@ -638,11 +644,7 @@ class Replica:
 
     def _speak(self) -> None:
         """Report to all of ours three times each T and on news, to one that has just been reached at once."""
-        own = self.ledger.own
-        is_mine = self.ledger.is_leading and self.ledger.claim is None and not self.is_ending
-        is_leading = self.state is State.LEADER and is_mine
-        state = State.BACKUP if self.state is State.LEADER and not is_leading else self.state
-        said = (state, self.version, own.fingerprint if own is not None else "")
+        said = speech.compose(self)
         is_due = said != self._said or self._now >= self._next_report
         if is_due:
             self._said, self._next_report = said, self._now + self.settings.report_seconds
@@ -650,10 +652,8 @@ class Replica:
         self._replies.clear()
         if addressees:
             self._sequence += 1
-            size = 0 if own is None else total_bytes(own.held.files)
-            report = events.Report(
-                self.settings.me, *said, self._instance, self._sequence, self.settings.timeout_seconds, size
-            )
+            size = 0 if self.ledger.held is None else total_bytes(self.ledger.held.files)
+            report = attrs.evolve(said, instance=self._instance, sequence=self._sequence, total_bytes=size)
             for member in addressees:
                 self._emit(effects.Send(member, report))
         if self._now >= self._next_condor:
@@ -685,7 +685,7 @@ class Replica:
         found += [self._had_until, self._prepared[1], math.inf if self._stops_by is None else self._stops_by]
         for peer in self.peers.values():
             found += [peer.expires_at, peer.retry_at]
-        found += [q.deadline for q in self._questions]
+        found += [q.deadline for q in self.questions]
         if self.state is State.VERSION_REQUESTING:
             found += [self.started_at + s.timeout_seconds, self.started_at + s.joining_seconds]
         if self.state is State.VERSION_DOWNLOADING:

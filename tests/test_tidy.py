@@ -25,6 +25,9 @@ SANS_IO = [
     *(
         ROOT / "had" / f"{name}.py"
         for name in (
+            "custody",
+            "custody_events",
+            "deadlines",
             "election",
             "election_settings",
             "events",
@@ -34,8 +37,10 @@ SANS_IO = [
             "peers",
             "pool",
             "ranking",
+            "replica_words",
             "requests",
             "speech",
+            "tandem",
             "transitions",
         )
     ),
@@ -50,9 +55,12 @@ SANS_IO = [
             "events",
             "ledger",
             "manifest",
+            "objections",
             "peers",
             "replica",
             "replica_settings",
+            "revisions",
+            "speech",
             "version",
         )
     ),

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replication.events import Point
+from replication.manifest import Held
 from replication.peers import (
     PLACES,
     Own,
@@ -106,6 +107,34 @@ def test_a_version_is_what_lineages_say(mine, offered, relation):
     """Against what this node holds, or against nothing."""
     base = None if mine is None else own("x", *mine)
     assert relation_to(base, version(*offered)) is relation
+
+
+@pytest.mark.parametrize(
+    ("mine", "offered", "relation"),
+    [
+        (("6.0", "5.1"), ("7.1", "5.1"), Relation.NEWER),
+        (("7.0", "5.1"), ("6.1", "5.1"), Relation.NEWER),
+        (("7.0", "5.1"), ("6.0", "5.3"), Relation.NEWER),
+        (("7.0", "5.1"), ("8.2", "6.0", "5.1"), Relation.NEWER),
+        (("7.0",), ("6.1",), Relation.NEWER),
+        # The same bytes, or less, or something of ours is missing.
+        (("6.0", "5.1"), ("7.0", "5.1"), Relation.DIVERGED),
+        (("7.0", "5.3"), ("6.0", "5.1"), Relation.DIVERGED),
+        (("7.0", "5.3"), ("6.2", "5.1"), Relation.DIVERGED),
+        (("7.1", "5.1"), ("6.1", "5.1"), Relation.DIVERGED),
+        (("7.0",), ("6.0",), Relation.DIVERGED),
+    ],
+)
+def test_a_leadership_that_changed_nothing_stands_in_nobodys_way(mine, offered, relation):
+    """What another leadership made of the same bytes is newer than these bytes under our leadership's name."""
+    assert relation_to(own("x", *mine), version(*offered)) is relation
+
+
+def test_a_state_that_never_was_is_older_than_any():
+    """A leadership began with nothing and made nothing; HTCondor's state has no history that could say so."""
+    nothing = Own.of(Held(version("7.0"), ()))
+    assert relation_to(nothing, version("9.4", is_rooted=False)) is Relation.NEWER
+    assert relation_to(own("x", "7.1"), version("9.4", is_rooted=False)) is Relation.UNKNOWN
 
 
 def test_two_states_under_one_name_diverged():

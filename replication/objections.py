@@ -1,0 +1,60 @@
+"""Why a version is not taken, a download is of no use, an upload is refused: pure readings of the replica machine.
+
+Each returns a sentence, and None where there is no objection.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from replication.events import State, UploadAsked
+from replication.peers import Wanted, leader_of, relation_to
+from replication.version import Relation, Version
+
+if TYPE_CHECKING:
+    from replication.download import Download
+    from replication.replica import Replica
+
+
+def to_version(
+    replica: Replica, download: Download, version: Version, its_fingerprint: str = ""
+) -> str | None:
+    """Say why a version that is offered or received is not taken."""
+    if replica.state is State.LEADER:
+        return "this node leads"
+    relation = relation_to(replica.ledger.standing, version, its_fingerprint)
+    if relation is Relation.NEWER:
+        return None
+    wanted = replica.wanted()
+    if relation in {Relation.DIVERGED, Relation.UNKNOWN} and wanted is not None and wanted.is_leaders:
+        # The leader's word goes over ours, in the leadership that it reports.
+        is_its_word = version.gid == wanted.version.gid or version.has(wanted.version.point)
+        if download.peer in wanted.holders and is_its_word:
+            return None
+    return f"{version.point} is {relation.value}, compared with what is held here"
+
+
+def to_download(replica: Replica, download: Download, wanted: Wanted | None) -> str | None:
+    """Say why a download is of no use any more."""
+    if replica.state is State.LEADER:
+        return "this node leads"
+    if replica.is_stopping:
+        return "this daemon is asked to stop"
+    if wanted is not None:
+        return None if download.peer in wanted.holders else "what is wanted is held elsewhere"
+    leader = leader_of(replica.peers.values(), replica.now)
+    is_leaders = leader is not None and leader.member == download.peer
+    return None if is_leaders or download.taking is not None else "nothing newer is held there"
+
+
+def to_upload(replica: Replica, asked: UploadAsked) -> str | None:
+    """Say why our state is not sent to whoever asks for it."""
+    if asked.peer not in replica.peers:
+        return "it is no member of REPLICATION_LIST"
+    if replica.version is None:
+        return "there is no state here"
+    if not asked.is_ours and replica.state is not State.LEADER:
+        return "only a leader sends to a condor_replication"
+    if len(replica.uploads) >= replica.settings.maximum_uploads:
+        return f"{len(replica.uploads)} uploads are under way"
+    return None

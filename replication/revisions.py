@@ -1,0 +1,71 @@
+"""Kept conflicts as the replica machine sees them: what waits to be merged or restored here, and what was merged where.
+
+People schedule that a kept conflict be merged into the state, or restored. That is done on the node that leads, between
+two runs of the controllee: before a handover is flushed, and before a controllee is started again in its place. It is
+tried once each time, so that what cannot be done delays nothing for ever.
+
+Wherever a conflict is kept, its owner has to learn that it was merged: nobody may merge it again, and its copy may go
+when room is needed. So replicas report what they merged, and the owner believes it when what stands there grew out of what
+they hold.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from replication.events import IDENTIFIERS_LIMIT, Archived, Report
+from replication.version import Version
+
+if TYPE_CHECKING:
+    from replication.replica import Replica
+
+
+@attrs.define
+class Revisions:
+    """What one node knows of conflicts: its own, by their identifiers, and those that it merged."""
+
+    #: So many are scheduled here.
+    waiting: int = 0
+    #: One was asked for since a controllee wrote here last, whatever came of it.
+    is_tried: bool = False
+    _conflicts: tuple[str, ...] = ()
+    _merged: tuple[str, ...] = ()
+    #: Those of our own that were found merged elsewhere, so that it is said once.
+    _found: set[str] = attrs.field(factory=set)
+
+    @property
+    def reported(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The conflicts kept here and those merged here, as they are reported: of the former the oldest."""
+        return self._conflicts[:IDENTIFIERS_LIMIT], self._merged[-IDENTIFIERS_LIMIT:]
+
+    def archived(self, event: Archived) -> None:
+        """Take what the archive says; what was found merged and is listed all the same is found anew."""
+        self._conflicts, self._merged = event.conflicts, event.merged
+        self._found.clear()
+
+    def found_merged(self, report: Report, standing: Version | None) -> tuple[str, ...]:
+        """Return which of our own conflicts a report says are merged, if what stands here holds what they held.
+
+        Args:
+            report: what another replica said.
+            standing: the version that stands here.
+        """
+        if standing is None or report.version is None or not standing.has(report.version.point):
+            return ()
+        found = tuple(one for one in self._conflicts if one in report.merged and one not in self._found)
+        self._found.update(found)
+        return found
+
+
+def may_begin(replica: Replica) -> bool:
+    """Whether what is scheduled may be done once the controllee is gone and its last bytes have a version."""
+    is_good = replica.is_leading and not replica.ledger.is_altered and replica.now >= replica.ledger.retry_at
+    return is_good and replica.revisions.waiting > 0 and not replica.revisions.is_tried
+
+
+def is_due(replica: Replica) -> bool:
+    """Whether what is scheduled is to be done before had is answered; its time must not be up."""
+    is_asked = any(q.is_of_a_stop and replica.now < q.deadline for q in replica.questions)
+    return is_asked and not replica.is_watching and may_begin(replica)
