@@ -15,7 +15,7 @@ STATES: Final = tuple(state.value for state in State)
 DIRECTIONS: Final = ("upload", "download")
 TRANSFER_RESULTS: Final = ("ok", "failed", "cancelled", "stale")
 
-#: Why an offered version was not taken: this node leads, or what the version is to the one held here.
+#: Why an offered version was not taken (`replication.objections`): this node leads, or what the version is to ours.
 VERSION_REASONS: Final = ("leading", *(r.value for r in Relation if r is not Relation.NEWER), "other")
 
 #: Why a message was not taken: the machine's reasons first, then the command port's; `other` is the rest.

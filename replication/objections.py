@@ -1,11 +1,13 @@
 """Why a version is not taken, a download is of no use, an upload is refused: pure readings of the replica machine.
 
-Each returns a sentence, and None where there is no objection.
+Each returns a sentence, and None where there is no objection; that to a version has a label too, to count it by.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+import attrs
 
 from replication.events import State, UploadAsked
 from replication.peers import Wanted, leader_of, relation_to
@@ -16,12 +18,21 @@ if TYPE_CHECKING:
     from replication.replica import Replica
 
 
+@attrs.frozen
+class Objection:
+    """Why a version is not taken."""
+
+    #: `leading`, or what the version is to the one held here (`replication.version.Relation`).
+    label: str
+    sentence: str
+
+
 def to_version(
     replica: Replica, download: Download, version: Version, its_fingerprint: str = ""
-) -> str | None:
+) -> Objection | None:
     """Say why a version that is offered or received is not taken."""
     if replica.state is State.LEADER:
-        return "this node leads"
+        return Objection("leading", "this node leads")
     relation = relation_to(replica.ledger.standing, version, its_fingerprint)
     if relation is Relation.NEWER:
         return None
@@ -31,7 +42,8 @@ def to_version(
         is_its_word = version.gid == wanted.version.gid or version.has(wanted.version.point)
         if download.peer in wanted.holders and is_its_word:
             return None
-    return f"{version.point} is {relation.value}, compared with what is held here"
+    sentence = f"{version.point} is {relation.value}, compared with what is held here"
+    return Objection(relation.value, sentence)
 
 
 def to_download(replica: Replica, download: Download, wanted: Wanted | None) -> str | None:

@@ -474,9 +474,10 @@ class Replica:
         download.taking = version
         self._emit(effects.Take(download.number, version))
 
-    def _refuse(self, download: Download, reason: str) -> None:
+    def _refuse(self, download: Download, objection: objections.Objection) -> None:
         download.clear()
-        self._remark("version_rejected", peer=download.peer, reason=reason)
+        why, reason = objection.label, objection.sentence
+        self._remark("version_rejected", peer=download.peer, why=why, reason=reason)
         self._emit(effects.Refuse(download.number, reason))
 
     def _download_ended(self, download: Download, event: events.DownloadEnded) -> None:
