@@ -22,7 +22,15 @@ from daemoncore.cedar.scalars import MessageReader
 from daemoncore.server_connection import Request
 from replication import messages
 from replication.effects import Answer
-from replication.events import CurrentAsked, Event, FlushAsked, LeadershipEnded, Withdrawn
+from replication.events import (
+    CurrentAsked,
+    Event,
+    FlushAsked,
+    LeadershipBegan,
+    LeadershipConfirmed,
+    LeadershipEnded,
+    Withdrawn,
+)
 
 MAXIMUM_ANSWERS = 64
 """Answers that had has not taken: it asks one thing at a time, so these are for somebody else."""
@@ -52,6 +60,8 @@ class Attendance:
         self._stream: _Stream | None = None
         self._asked: dict[int, tuple[_Stream, int]] = {}
         self._spoken = trio.Event()
+        #: Whether the last that had said of it is that it leads here.
+        self.says_it_leads = False
 
     @property
     def is_present(self) -> bool:
@@ -88,8 +98,7 @@ class Attendance:
 
     def heard(self, event: Event) -> None:
         """A real condor_had spoke."""
-        self._spoken.set()
-        self._post(event)
+        self._hear(event)
 
     def answer(self, answer: Answer) -> None:
         """Send the machine's answer to whom it is due."""
@@ -121,6 +130,11 @@ class Attendance:
                 return
             self._asked.pop(known, None)
             event = Withdrawn(known)
+        self._hear(event)
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, LeadershipBegan | LeadershipConfirmed | LeadershipEnded):
+            self.says_it_leads = not isinstance(event, LeadershipEnded)
         self._spoken.set()
         self._post(event)
 

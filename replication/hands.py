@@ -15,6 +15,7 @@ from typing import Protocol
 
 from daemoncore.cedar.commands import Command
 from daemoncore.cedar.scalars import MessageWriter
+from daemoncore.cedar.stream_state import StreamState
 from daemoncore.links import Letter
 from replication import effects, messages
 from replication.events import (
@@ -91,7 +92,17 @@ class Carrier(Protocol):
     def installed(self, number: int) -> None:
         """What it received is installed."""
 
-    def start_upload(self, request: int, asked: Asked, sendable: Sendable, *, is_staying: bool) -> None:
+    def start_upload(
+        self,
+        request: int,
+        peer: Member,
+        connection: tuple[StreamState, int] | None,
+        sendable: Sendable,
+        protocol: str,
+        *,
+        is_staying: bool,
+        call_back: str | None = None,
+    ) -> None:
         """Start one that sends."""
 
     def announce(self, sendable: Sendable) -> None:
@@ -147,6 +158,13 @@ class Hands:
 
     # --- who wants the state ----------------------------------------------------------------------------------
 
+    def copy_asked(self, asked: Asked, copy: Sendable | None) -> None:
+        """Somebody wants a kept copy: it is sent, or there is none."""
+        if copy is None:
+            _hang_up(asked)
+        else:
+            self._send(next(self._requests), asked, copy, is_staying=False)
+
     def upload_asked(self, asked: Asked) -> None:
         """Somebody wants the state: the machine says whether it gets it."""
         number = next(self._requests)
@@ -160,7 +178,19 @@ class Hands:
             _hang_up(asked)
             self._post(UploadEnded(effect.request))
             return
-        self._carrier.start_upload(effect.request, asked, sendable, is_staying=effect.is_staying)
+        self._send(effect.request, asked, sendable, is_staying=effect.is_staying)
+
+    def _send(self, request: int, asked: Asked, sendable: Sendable, *, is_staying: bool) -> None:
+        connection = None if asked.stream is None else (asked.stream, asked.descriptor)
+        self._carrier.start_upload(
+            request,
+            asked.peer,
+            connection,
+            sendable,
+            asked.protocol,
+            is_staying=is_staying,
+            call_back=asked.call_back_address or None,
+        )
 
     def close(self) -> None:
         """Hang up on everybody who still waits."""

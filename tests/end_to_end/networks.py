@@ -36,7 +36,8 @@ class Loopback:
             port = dice.randint(20000, 32000)
             self.hosts = [f"{prefix}.{index + 1}" for index in range(count)]
             self.port, self.http_port = port, port + 1
-            if all(_is_free(host, p) for host in self.hosts for p in (port, port + 1)):
+            self.replication_port, self.replication_http_port = port + 2, port + 3
+            if all(_is_free(host, p) for host in self.hosts for p in range(port, port + 4)):
                 break
 
     def command(self, _index, argv):
@@ -69,6 +70,7 @@ class Namespaces:
     """Hosts in network namespaces, with addresses 10.77.0.1, 10.77.0.2, ..."""
 
     port, http_port = 9450, 9480
+    replication_port, replication_http_port = 9451, 9481
 
     def __init__(self, count):
         if os.geteuid() != 0 or not shutil.which("ip"):

@@ -13,6 +13,7 @@ from pathlib import Path
 from daemoncore import boottime
 from daemoncore.process import children
 from tests.end_to_end.lives import LivesFile
+from tests.end_to_end.replica import Replica
 
 ROOT = Path(__file__).parents[2]
 WITNESS_CONTROLLEE = Path(__file__).with_name("witness_controllee.py")
@@ -41,6 +42,12 @@ class Node:
         self.error_file = self.folder / "stderr"
         self.knobs = {}
         self.process = None
+        self.replica = Replica(self) if pool.has_replication and index < pool.candidates else None
+
+    @property
+    def replica_entry(self):
+        """Its entry of REPLICATION_LIST."""
+        return f"{self.host}:{self.pool.network.replication_port}"
 
     def __repr__(self):
         return f"<node {self.index} {self.entry}>"
@@ -50,7 +57,8 @@ class Node:
     def configure(self, **knobs):
         """Write the configuration file: the pool's knobs, this node's own, and these, which stay its own."""
         self.knobs |= knobs
-        lines = self._standard() | self.pool.knobs | self.knobs
+        replication = self.replica.knobs() if self.replica else {}
+        lines = self._standard() | replication | self.pool.knobs | self.knobs
         text = "".join(f"{name} = {value}\n" for name, value in lines.items() if value is not None)
         self.configuration.write_text(text)
 
@@ -90,6 +98,17 @@ class Node:
                 start_new_session=True,
             )
 
+    def start_host(self):
+        """Start every daemon of this host."""
+        if self.replica:
+            self.replica.start()
+        self.start()
+
+    def processes(self):
+        """Return the daemons that were started last, dead or alive."""
+        own = [self.process, self.replica.process if self.replica else None]
+        return [process for process in own if process is not None]
+
     @property
     def pid(self):
         """The daemon's process id."""
@@ -109,8 +128,8 @@ class Node:
         return None
 
     def host_pids(self):
-        """Return everything that runs on this host: the daemon and all that descends from it."""
-        found, waiting = [], [self.pid]
+        """Return everything that runs on this host: the daemons and all that descends from them."""
+        found, waiting = [], [self.pid, *(self.replica.pids()[:1] if self.replica else [])]
         while waiting:
             pid = waiting.pop()
             found.append(pid)
@@ -138,6 +157,8 @@ class Node:
         """Kill all that runs on this host, as one; return the time of it."""
         at = self.send_host(signal.SIGKILL)
         self.process.wait(10)
+        if self.replica and self.replica.process:
+            self.replica.process.wait(10)
         return at
 
     def kill(self):
@@ -153,9 +174,9 @@ class Node:
 
     # --- what it says -----------------------------------------------------------------------------------------
 
-    def http(self, path):
+    def http(self, path, port=None):
         """Return the status code and the body of a page; None for no answer."""
-        address, port = self.pool.network.http_address(self.index), self.pool.network.http_port
+        address, port = self.pool.network.http_address(self.index), port or self.pool.network.http_port
         connection = http.client.HTTPConnection(address, port, timeout=2)
         try:
             make = lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM)  # noqa: E731 -- closed below

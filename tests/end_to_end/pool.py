@@ -39,16 +39,27 @@ class Pool:
         witnesses: members of HAD_WITNESS_LIST.
         has_primary: HAD_USE_PRIMARY.
         network: makes the hosts, given their number.
+        has_replication: every candidate has a `had-replication` too, and a controllee with a state.
         knobs: further lines of every configuration; None takes a standard one out.
     """
 
     def __init__(
-        self, folder, count, *, timeout_seconds=2, witnesses=0, has_primary=True, network=Loopback, knobs=None
+        self,
+        folder,
+        count,
+        *,
+        timeout_seconds=2,
+        witnesses=0,
+        has_primary=True,
+        has_replication=False,
+        network=Loopback,
+        knobs=None,
     ):
         self.folder = Path(folder)
         self.candidates = count
         self.timeout_seconds = timeout_seconds
         self.has_primary = has_primary
+        self.has_replication = has_replication
         self.knobs = dict(knobs or {})
         #: Controllees that began before this are not looked at.
         self.counts_from = float("-inf")
@@ -79,19 +90,19 @@ class Pool:
                 except ProcessLookupError:
                     continue
             for node in self.nodes:
-                if node.process is not None:
-                    node.process.poll()
+                for process in node.processes():
+                    process.poll()
             assert time.monotonic() < deadline, f"processes of the pool outlive SIGKILL: {pids}"
             time.sleep(0.002)
         for node in self.nodes:
-            if node.process is not None:
-                node.process.wait(10)
+            for process in node.processes():
+                process.wait(10)
         self.network.close()
 
     def start(self, *indexes):
-        """Start these members, or all."""
+        """Start these members, or all, with their replicas if they have any."""
         for node in [self.nodes[index] for index in indexes] or self.nodes:
-            node.start()
+            node.start_host()
 
     # --- cuts, on a network that can be cut; each returns the time of it (CLOCK_BOOTTIME) ------------------------
 
@@ -124,6 +135,7 @@ class Pool:
             f"--- node {node.index} {node.entry} ({'up' if node.is_up else 'down'})\n"
             + "\n".join(node.log().splitlines()[-40:])
             + node.errors()[-2000:]
+            + (f"\n--- its replica\n{node.replica.story()}" if node.replica else "")
             for node in self.nodes
         )
 

@@ -1,0 +1,438 @@
+"""The life of one `had-replication`, from its configuration to its exit status.
+
+`Daemon.run` opens what only one daemon may have, brings the durable pair in order, starts every part in one nursery, and
+ends when the machine is finished. A signal, or an operator's command, becomes an event or a reload; nothing here decides.
+The parts and who talks to whom: docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import trio
+
+from daemoncore import boottime
+from daemoncore.cedar.commands import Command
+from daemoncore.children import Children
+from daemoncore.client import Client
+from daemoncore.driver import Driver
+from daemoncore.early_signals import EarlySignals
+from daemoncore.http import HttpServer
+from daemoncore.life import Life
+from daemoncore.links import Link, Links
+from daemoncore.log import DaemonLog, serve_logger
+from daemoncore.membership import HOST_NETWORK
+from daemoncore.metrics import DaemonMetrics
+from daemoncore.pages import Pages, health_limit_seconds
+from daemoncore.security import Security
+from daemoncore.server import CommandServer
+from daemoncore.standing_commands import StandingCommands
+from daemoncore.startup import Options, claim_folder, listen_for_commands, listen_for_pages
+from daemoncore.state_folder import StateFolder
+from daemoncore.version import REVISION, VERSION
+from replication import view
+from replication.attendance import Attendance
+from replication.conflict_commands import ConflictCommands
+from replication.effects import Effect, Finished
+from replication.events import (
+    Event,
+    Gone,
+    Heard,
+    Linked,
+    Reconfigured,
+    RevisionsWaiting,
+    StopRequested,
+    Tick,
+)
+from replication.hands import Hands
+from replication.loading import Loaded, load
+from replication.metrics import ReplicationMetrics
+from replication.places import Places
+from replication.replica import CONFIRMATION_TIMEOUTS, Replica
+from replication.replica_settings import Member
+from replication.service import Asked, Reins, Service
+from replication.settings import Settings, needs_restart
+from replication.starts import count_start
+from replication.status import Status
+from replication.store import Store, StoreSettings
+from replication.telling import Telling
+from replication.transfer_terms import Terms
+from replication.transfers import Transfers
+from replication.web import ROUTES, Web
+
+FLUSH_SECONDS = 0.5
+"""How long a daemon that ends waits for its last words to leave."""
+
+
+class Daemon:
+    """One replication daemon.
+
+    Args:
+        loaded: its configuration.
+        options: the command line, for reading the configuration again.
+        environment: the process environment.
+        early_signals: what came while the configuration was read.
+    """
+
+    def __init__(
+        self, loaded: Loaded, options: Options, environment: Mapping[str, str], early_signals: EarlySignals
+    ) -> None:
+        self._loaded = loaded
+        self._environment = environment
+        self._children = Children()
+        settings = loaded.settings
+        log = DaemonLog(settings.log, environment=environment)
+        common = DaemonMetrics(
+            "replication", version=VERSION, revision=REVISION, start_time=time.time(), routes=ROUTES
+        )
+        common.configuration_loaded(time.time(), settings.shared_hash)
+        self._common = common
+        self._metrics = ReplicationMetrics(
+            common,
+            me=settings.me.entry,
+            members=[m.entry for m in settings.members],
+            files=[str(path) for path in settings.paths],
+        )
+        self._telling = Telling(serve_logger("", log), self._metrics, self._labels())
+        self._life: Life[Loaded] = Life(
+            "replication",
+            load=functools.partial(load, options, environment),
+            take=self._take,
+            stop=self._stop,
+            tell=self._telling.log,
+            log=log,
+            metrics=common,
+            environment=environment,
+            early_signals=early_signals,
+            last_turn=lambda: self._telling.last_turn,
+            health_limit_seconds=self._health_limit_seconds,
+        )
+        self._attendance = Attendance(self._post)
+        self._present_client: Client | None = None
+        self._replica: Replica | None = None
+        self._driver: Driver[Event, Effect] | None = None
+        self._unposted: list[Event] = []
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._loaded.settings
+
+    # --- start-up ---------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Serve until asked to stop.
+
+        Raises:
+            StartError: the daemon cannot start.
+        """
+        await self._life.live(self._serve)
+
+    async def _serve(self) -> None:
+        """Open what only one daemon may have."""
+        self._warn(self._loaded)
+        settings = self.settings
+        folder = await claim_folder(settings.had_dir, "replication", settings.me.entry, settings.owner)
+        try:
+            await self._serve_in(folder)
+        finally:
+            folder.close()
+
+    async def _serve_in(self, folder: StateFolder) -> None:
+        """Put the parts together and let them run."""
+        settings = self.settings
+        instance = count_start(folder.path, settings.owner, time.time())
+        listeners = await listen_for_commands(settings.me.numeric, "REPLICATION_LIST, -p")
+        web_listeners = await listen_for_pages(
+            settings.http_address, settings.http_port, "HAD_HTTP_ADDRESS, REPLICATION_HTTP_PORT"
+        )
+        self._make_parts(folder.path)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._life.run)
+            nursery.start_soon(self._server.serve, listeners)
+            if web_listeners:
+                nursery.start_soon(self._make_web().serve, web_listeners)
+            driver = await self._open(instance)
+            await nursery.start(self._transfers.run)
+            nursery.start_soon(self._store.run)
+            nursery.start_soon(self._links.run)
+            nursery.start_soon(self._conflicts.run)
+            self._report_ready()
+            await driver.run()
+            self._life.stopping()
+            await self._links.flush(FLUSH_SECONDS)
+            nursery.cancel_scope.cancel()
+        self._hands.close()
+        self._store.close()
+        self._telling.log("daemon_stopped", node=settings.me.entry)
+
+    def _make_parts(self, folder: Path) -> None:
+        settings = self.settings
+        version_file = (settings.spool or folder) / "Version"
+        self._places = Places(settings.paths, settings.is_folder, version_file, folder, settings.owner)
+        self._store = Store(
+            self._places, self._store_settings(), self._post, self._telling.store, wall_clock=time.time
+        )
+        self._transfers = Transfers(
+            self._places,
+            self._post,
+            self._telling.transfers,
+            self._terms,
+            self._children,
+            self._store.run_in_background,
+        )
+        self._links = Links(self._make_link)
+        self._links.keep(settings.replica().others)
+        self._hands = Hands(
+            settings.me.name,
+            sender=self._links,
+            shelf=self._store,
+            carrier=self._transfers,
+            answer=self._attendance.answer,
+            observer=self._telling,
+            post=self._post,
+        )
+        self._conflicts = ConflictCommands(
+            self._store,
+            self._transfers.fetch_copy,
+            replica=lambda: self._replica,
+            find=self._find,
+            is_merging=lambda: self.settings.is_merging,
+            tell=self._telling.log,
+        )
+        self._server = CommandServer(self._security(), self._telling.commands)
+        self._service = Service(self._reins(), self._attendance)
+        self._service.register(self._server)
+        StandingCommands(self._life.reload, self._life.stop, self._telling.commanded).register(self._server)
+
+    async def _open(self, instance: int) -> Driver[Event, Effect]:
+        """Bring the pair in order and make the machine of what is held.
+
+        A replacement that a crash interrupted is not gone on with before had has said whether its controllee runs:
+        a rename over its state would be the end of what it writes.
+        """
+        settings = self.settings
+        if self._store.has_journal:
+            await self._attendance.first_word(CONFIRMATION_TIMEOUTS * settings.connection_timeout_seconds)
+        held = await trio.to_thread.run_sync(
+            functools.partial(self._store.open, is_controllee_running=self._has_leader_spoken)
+        )
+        replica = self._replica = Replica(settings.replica(), held, instance, boottime.now())
+        self._hands.holds(held)
+        self._driver = Driver(
+            replica, self._perform, self, tick=Tick(), droppable=(Heard,), finished=Finished
+        )
+        unposted, self._unposted = self._unposted, []
+        for event in (RevisionsWaiting(self._store.waiting_count), self._store.archived, *unposted):
+            self._driver.post(event)
+        return self._driver
+
+    def _has_leader_spoken(self) -> bool:
+        """Whether had has said that it leads here, as far as the machine has not been told yet."""
+        return self._attendance.says_it_leads
+
+    def _report_ready(self) -> None:
+        settings = self.settings
+        self._telling.log(
+            "daemon_started",
+            node=settings.me.entry,
+            version=VERSION,
+            state=" ".join(str(path) for path in settings.paths),
+            members=" ".join(m.entry for m in settings.members),
+        )
+        self._life.ready(f"{settings.me.entry} keeps {settings.paths[0]}")
+
+    def _warn(self, loaded: Loaded) -> None:
+        for warning in loaded.settings.warnings:
+            self._telling.log("configuration_warning", text=str(warning))
+        if loaded.is_loopback_only:
+            self._telling.log("loopback_only", members=" ".join(m.entry for m in loaded.settings.members))
+
+    # --- the parts --------------------------------------------------------------------------------------------
+
+    def _labels(self) -> dict[Member, str]:
+        return {member.name: member.entry for member in self.settings.members}
+
+    def _security(self) -> Security:
+        return self._loaded.security.speaking_from(str(self.settings.me.numeric.sinful()))
+
+    def _store_settings(self) -> StoreSettings:
+        s = self.settings
+        return StoreSettings(
+            keep_conflicts=s.keep_conflicts,
+            interval_seconds=s.interval_seconds,
+            half_life_seconds=s.half_life_seconds,
+        )
+
+    def _terms(self) -> Terms:
+        s = self.settings
+        return Terms(
+            lifetime_seconds=s.lifetime_seconds,
+            security=self._loaded.security_texts,
+            source_address=s.me.numeric.host,
+            argv=s.transferer,
+            environment=self._environment,
+            is_fips=s.is_fips,
+            asking={"ReplicationSender": s.me.name},
+        )
+
+    def _make_link(self, member: Member) -> Link:
+        return Link(
+            member,
+            self._client,
+            self,
+            lambda: self.settings.connection_timeout_seconds,
+            self._telling.links,
+            self._service.is_streaming,
+            stream_command=Command.REPLICATION_REPORT,
+            asked_about=Command.REPLICATION_LEADER_VERSION,
+        )
+
+    def _client(self) -> Client:
+        """The present client; a reload makes another, and with it new sessions."""
+        if self._present_client is None:
+            self._present_client = Client(
+                self._security(),
+                source_address=self.settings.me.numeric.host,
+                user_timeout_seconds=self.settings.connection_timeout_seconds,
+            )
+        return self._present_client
+
+    def _reins(self) -> Reins:
+        return Reins(
+            post=self._post,
+            upload=self._wanted_by,
+            members=lambda: self.settings.replica().others,
+            is_own_host=HOST_NETWORK.is_bindable,
+            me=self.settings.me.name,
+            is_ours=self._links.is_ours,
+            timeout_seconds=lambda: self.settings.connection_timeout_seconds,
+            heard=self._links.heard,
+            status=lambda: self.status().to_text(),
+            conflict=self._conflicts.answer,
+            reject=self._telling.rejected,
+        )
+
+    def _make_web(self) -> HttpServer:
+        pages = Pages(
+            metrics=self._scrape,
+            why_not_ready=self._life.why_not_ready,
+            last_turn_seconds=self._life.last_turn_seconds,
+            health_limit_seconds=self._health_limit_seconds,
+        )
+        web = Web(self.status, self._freshness, pages)
+        return HttpServer(web.routes(), observer=self._common.http_request)
+
+    def _health_limit_seconds(self) -> float:
+        return health_limit_seconds(self.settings.connection_timeout_seconds)
+
+    def _find(self, text: str) -> Member | None:
+        """The member that an operator means: its entry, or its number."""
+        return next((name for name, entry in self._labels().items() if text in {name, entry}), None)
+
+    # --- what others see --------------------------------------------------------------------------------------
+
+    def status(self) -> Status:
+        """The status document as of now."""
+        store = self._store
+        around = view.Surroundings(
+            places=self._places,
+            transfers=self._transfers.figures(),
+            conflicts=store.conflicts,
+            pending=store.pending,
+            watching=store.fault,
+            changed=self._telling.changed,
+            history=tuple(self._telling.history),
+            program=VERSION,
+            shared_hash=self.settings.shared_hash,
+            time=time.time(),
+        )
+        return view.status_of(
+            self._machine(), self._telling.lag, boottime.now(), names=self._telling.name, around=around
+        )
+
+    def _machine(self) -> Replica:
+        """The machine; before the pair was read one that holds nothing, for whoever asks so early."""
+        if self._replica is None:
+            return Replica(self.settings.replica(), None, 0, boottime.now())
+        return self._replica
+
+    def _freshness(self) -> view.Freshness:
+        return view.freshness(self._machine(), self._telling.lag, boottime.now())
+
+    def _scrape(self) -> bytes:
+        if self._replica is not None:
+            self._telling.measure(self._replica, boottime.now())
+        return self._life.scrape()
+
+    # --- events and effects -----------------------------------------------------------------------------------
+
+    def _post(self, event: Event) -> None:
+        if self._driver is None:
+            self._unposted.append(event)
+            return
+        self._hands.came_back(event)
+        self._driver.post(event)
+
+    def _perform(self, effect: Effect) -> None:
+        self._hands.perform(effect)
+
+    def turned(self, event: Event, now: float, lag_seconds: float) -> None:
+        """The loop turned; how late it was is had's business."""
+        replica = self._machine()
+        self._hands.holds(replica.ledger.held)
+        self._telling.turned(replica, event, now)
+
+    def dropped(self, event: Event) -> None:
+        """The loop is so far behind that an event was lost."""
+        self._telling.log("event_dropped", kind=type(event).__name__)
+
+    def linked(self, member: Member, *, is_ours: bool) -> None:
+        """Our connection to a replica was made."""
+        self._post(Linked(member, is_ours))
+
+    def refused(self, member: Member) -> None:
+        """Nobody listens at a replica's address."""
+        self._post(Gone(member))
+
+    def denied(self, member: Member) -> None:
+        """A replica answers and does not let us in; the links have told it."""
+
+    def _wanted_by(self, asked: Asked) -> None:
+        """Somebody wants the state, or a kept copy."""
+        if asked.archive is None:
+            self._hands.upload_asked(asked)
+        else:
+            self._hands.copy_asked(asked, self._store.sendable_copy(*asked.archive))
+
+    # --- reloads and the end ----------------------------------------------------------------------------------
+
+    def _stop(self, is_fast: bool) -> None:
+        """End; a graceful stop leaves had the time to stop its controllee and to flush."""
+        seconds = 0.0 if is_fast else 2 * self.settings.stop_timeout_seconds + 1
+        self._post(StopRequested(seconds))
+
+    def _take(self, loaded: Loaded) -> None:
+        """Put a new configuration in force, as far as that is possible without a restart."""
+        old, new = self.settings, loaded.settings
+        fixed = needs_restart(old, new)
+        if fixed:
+            self._telling.log("restart_needed", knobs=" ".join(fixed))
+        if old.me.numeric != new.me.numeric:
+            self._life.refuse(["this node's own entry changed: restart had-replication"])
+            return
+        self._loaded = loaded
+        self._present_client = None
+        self._server.replace_security(self._security())
+        self._life.took(new.log, new.shared_hash)
+        self._warn(loaded)
+        self._telling.labels = self._labels()
+        self._metrics.members_changed([m.entry for m in new.members])
+        self._store.change(self._store_settings())
+        self._links.keep(new.replica().others)
+        event = "configuration_unchanged" if old == new else "configuration_changed"
+        self._telling.log(event)
+        self._post(Reconfigured(new.replica()))

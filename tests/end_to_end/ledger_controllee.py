@@ -1,0 +1,66 @@
+"""A controllee with a state: it counts on from what HAD_STATE_FILE says, every 10 ms, and bears witness like its sister.
+
+    ledger_controllee.py FILE
+
+It appends the lines of `witness_controllee.py` to FILE, and `word pid epoch value state` to FILE.counts: `begin` with
+the value that it found and HAD_STATE, `count` after each value that it wrote, `end` when it gets SIGTERM. The state is a
+ClassAd log, one transaction a value, written in one go as HTCondor's negotiator does; each is synced if FILE.sync exists.
+Standard library and `-I -S` only.
+"""
+
+import os
+import signal
+import sys
+import time
+
+COUNT_SECONDS = 0.01
+HEAD = b"107 1 CreationTimestamp 1700000000\n101 Counter. * *\n"
+
+
+def last_value(path):
+    """Return the last value in a log, 0 if there is none."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 -- pathlib would double the time to start
+            lines = file.read().splitlines()
+    except FileNotFoundError:
+        return 0
+    values = [line.split()[3] for line in lines if line.startswith(b"103 Counter. Value ")]
+    return int(values[-1]) if values else 0
+
+
+def main():
+    """Count until SIGTERM."""
+    path, state = sys.argv[1], os.environ["HAD_STATE_FILE"]
+    pid, epoch = os.getpid(), os.environ.get("HAD_EPOCH", "0")
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    lives, counts = os.open(path, flags, 0o644), os.open(f"{path}.counts", flags, 0o644)
+
+    def say(word):
+        os.write(lives, f"{word} {pid} {epoch} {time.clock_gettime(time.CLOCK_BOOTTIME):.6f}\n".encode())
+
+    def tell(word, value):
+        os.write(counts, f"{word} {pid} {epoch} {value} {os.environ.get('HAD_STATE', '-')}\n".encode())
+
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    say("start")
+    value = last_value(state)
+    tell("begin", value)
+    log = os.open(state, flags, 0o600)
+    if os.fstat(log).st_size == 0:
+        os.write(log, HEAD)
+    while True:
+        value += 1
+        os.write(log, f"105 \n103 Counter. Value {value}\n106 \n".encode())
+        if os.path.exists(f"{path}.sync"):  # noqa: PTH110 -- as above
+            os.fdatasync(log)
+        tell("count", value)
+        if signal.sigtimedwait({signal.SIGTERM}, COUNT_SECONDS) is not None:
+            break
+        say("beat")
+    tell("end", value)
+    say("stop")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+"""The replication daemon of one member, as a real process: started, killed, asked; and what its node's controllee counted."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import attrs
+
+from daemoncore import boottime
+from daemoncore.process import children
+
+ROOT = Path(__file__).parents[2]
+LEDGER_CONTROLLEE = Path(__file__).with_name("ledger_controllee.py")
+
+
+@attrs.frozen
+class Run:
+    """What one controllee counted."""
+
+    pid: int
+    epoch: int
+    #: What it found in the state, and what HAD_STATE said of it.
+    found: int
+    state: str
+    #: The last value that it wrote.
+    last: int
+    has_ended: bool
+
+
+class Replica:
+    """A `had-replication` beside a node's `had`; its configuration is the node's.
+
+    Args:
+        node: the member.
+    """
+
+    def __init__(self, node):
+        self.node = node
+        network = node.pool.network
+        self.entry = f"{node.host}:{network.replication_port}"
+        self.state_file = node.folder / "spool" / "state.log"
+        self.state_file.parent.mkdir()
+        self.log_file = node.folder / "log" / "ReplicationLog"
+        self.error_file = node.folder / "replication-stderr"
+        self.process = None
+
+    def knobs(self):
+        """Return what the node's configuration says of replication."""
+        pool = self.node.pool
+        replicas = [node.replica_entry for node in pool.nodes if node.index < pool.candidates]
+        return {
+            "HAD_USE_REPLICATION": "true",
+            "REPLICATION_LIST": ", ".join(replicas),
+            "SPOOL": self.state_file.parent,
+            "STATE_FILE": self.state_file,
+            "REPLICATION_HTTP_PORT": pool.network.replication_http_port,
+            "KEEPER_ARGS": f"-I -S {LEDGER_CONTROLLEE} {self.node.lives_file}",
+        }
+
+    # --- processes --------------------------------------------------------------------------------------------
+
+    def start(self):
+        """Start the daemon; return at once."""
+        pool = self.node.pool
+        self.log_file.parent.mkdir(exist_ok=True)
+        argv = [sys.executable, "-m", "replication", "-c", str(self.node.configuration)]
+        with self.error_file.open("ab") as errors:
+            self.process = subprocess.Popen(
+                pool.network.command(self.node.index, argv),
+                cwd=ROOT,
+                env=pool.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=errors,
+                stderr=errors,
+                start_new_session=True,
+            )
+
+    @property
+    def is_up(self):
+        """Whether the daemon's process exists."""
+        return self.process is not None and self.process.poll() is None
+
+    def pids(self):
+        """Return the daemon's process and its transferers'."""
+        return [self.process.pid, *children(self.process.pid)] if self.is_up else []
+
+    def transferers(self):
+        """Return the processes of its transferers."""
+        return children(self.process.pid) if self.is_up else []
+
+    def send(self, number):
+        """Send the daemon, and it alone, a signal; return the time of it (CLOCK_BOOTTIME)."""
+        at = boottime.now()
+        os.kill(self.process.pid, number)
+        return at
+
+    def kill(self):
+        """Kill the daemon alone."""
+        at = self.send(signal.SIGKILL)
+        self.process.wait(10)
+        return at
+
+    def stop(self, number=signal.SIGTERM, seconds=40):
+        """Ask the daemon to stop, wait until it has, and return its exit status."""
+        self.send(number)
+        return self.process.wait(seconds)
+
+    # --- what it says -----------------------------------------------------------------------------------------
+
+    def http(self, path):
+        """Return the status code and the body of a page; None for no answer."""
+        return self.node.http(path, port=self.node.pool.network.replication_http_port)
+
+    def status(self):
+        """Return the status document, None if the daemon does not answer."""
+        answer = self.http("/status")
+        return json.loads(answer[1]) if answer else None
+
+    def point(self):
+        """Return gid and clock of the version that it holds, None if it holds none or does not answer."""
+        status = self.status()
+        version = status["version"] if status else None
+        return None if version is None else (version["gid"], version["clock"])
+
+    def log(self):
+        """Return what it logged so far."""
+        return self.log_file.read_text() if self.log_file.exists() else ""
+
+    def logged(self, *words):
+        """Return the log's lines that hold all the words."""
+        return [line for line in self.log().splitlines() if all(word in line for word in words)]
+
+    def errors(self):
+        """Return what it wrote to its standard error."""
+        return self.error_file.read_text() if self.error_file.exists() else ""
+
+    def story(self):
+        """Return the end of its log, for whoever wants to know what went wrong."""
+        return "\n".join(self.log().splitlines()[-40:]) + self.errors()[-2000:]
+
+    # --- the state --------------------------------------------------------------------------------------------
+
+    def value(self):
+        """Return the last value in its copy of the state, 0 if there is none."""
+        if not self.state_file.exists():
+            return 0
+        lines = self.state_file.read_bytes().splitlines()
+        values = [
+            line.split()[3]
+            for line in lines
+            if line.startswith(b"103 Counter. Value ") and len(line.split()) > 3
+        ]
+        return int(values[-1]) if values else 0
+
+    def runs(self):
+        """Return what each controllee of this node counted, oldest first."""
+        file = self.node.folder / "lives.counts"
+        runs = []
+        for line in file.read_text().splitlines() if file.exists() else ():
+            word, pid, epoch, value, state = line.split()
+            if word == "begin":
+                runs.append(Run(int(pid), int(epoch), int(value), state, int(value), has_ended=False))
+            else:
+                runs[-1] = attrs.evolve(runs[-1], last=int(value), has_ended=word == "end")
+        return runs
