@@ -8,30 +8,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from daemoncore.daemon_events import COMMAND_EVENTS, LIFE_EVENTS, PEER_EVENTS
 from daemoncore.log_levels import ALWAYS, ERROR, WARNING, Level
 
 EVENTS: Final[dict[str, tuple[Level, str]]] = {
     # The daemon's life.
-    "daemon_started": (
-        ALWAYS,
-        "The daemon listens and takes part; fields: node, version, pid, timeout, members.",
-    ),
-    "daemon_stopped": (ALWAYS, "The daemon ends because it was asked to."),
-    "stop_requested": (ALWAYS, "SIGTERM (graceful), SIGQUIT (fast) or a command asked the daemon to stop."),
-    "start_refused": (ERROR, "The daemon cannot start; the error says why."),
-    "configuration_warning": (WARNING, "Something in the configuration is odd, but can be lived with."),
-    "configuration_changed": (ALWAYS, "A new configuration is in force; `change` is soft or hard."),
-    "configuration_unchanged": (ALWAYS, "The configuration was read again and is the same."),
-    "configuration_refused": (ERROR, "The new configuration has problems; the old one stays in force."),
-    "restart_needed": (WARNING, "These settings changed, but only a restart of the daemon takes them up."),
-    "event_dropped": (
-        ERROR,
-        "The loop is so far behind that an event was lost, as the network might lose it.",
-    ),
-    "loopback_only": (
-        WARNING,
-        "No security is configured: only root, condor and this account, on this machine, are let in (FS).",
-    ),
+    **LIFE_EVENTS,
     "record_damaged": (
         ERROR,
         "The durable record cannot be read; this node starts as with an empty HAD_DIR.",
@@ -46,19 +28,8 @@ EVENTS: Final[dict[str, tuple[Level, str]]] = {
         "A leader that our HAD_LIST lacks has us in its list; it is not elected over.",
     ),
     "directive": (ALWAYS, "An operator's pause, resume or hold is in force here."),
-    "peer_up": (ALWAYS, "A member is heard (again)."),
-    "peer_silent": (WARNING, "A member was not heard for as long as its last message was good."),
-    "peer_gone": (WARNING, "A member's machine refuses connections: its daemon is gone."),
+    **PEER_EVENTS,
     "peer_denied": (ERROR, "A member answers, but denies us; it is alive, so it is never elected over."),
-    "peer_link": (ALWAYS, "The kind of daemon found at a member's address: ours or condor."),
-    "peer_unreachable": (
-        WARNING,
-        "A message could not be delivered to a member; told once until it can be again.",
-    ),
-    "message_rejected": (
-        WARNING,
-        "A message was authenticated but not believed; the reason is the metric's label.",
-    ),
     # What must be durable.
     "record_not_written": (ERROR, "The epoch could not be written; this node does not lead until it can be."),
     "epoch_file_not_written": (ERROR, "HAD_EPOCH_FILE could not be replaced; the controllee has HAD_EPOCH."),
@@ -79,11 +50,6 @@ EVENTS: Final[dict[str, tuple[Level, str]]] = {
     "abstention_over": (ALWAYS, "This node may lead again."),
     "on_change_failed": (WARNING, "The HAD_ON_CHANGE command failed."),
     # Other people.
-    "connection_refused": (
-        WARNING,
-        "A connection or command was refused; the reason is a label, the text says why.",
-    ),
-    "handler_failed": (ERROR, "A defect of ours ended one connection; please report it."),
-    "command_received": (ALWAYS, "An operator's command was carried out, or refused, with the answer."),
+    **COMMAND_EVENTS,
 }
 """Name of the event: its category, and the sentence of the manual."""

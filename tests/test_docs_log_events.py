@@ -1,11 +1,14 @@
-"""The manual's table of log events is the one that the daemon logs by, and the daemon logs nothing else."""
+"""The manual's tables of log events are those that the daemons log by, and the daemons log nothing else."""
 
 import ast
 import re
 from pathlib import Path
 
-from had import log_manual
+import pytest
+
+from daemoncore.event_manual import manual_of
 from had.log_events import EVENTS
+from replication.log_events import EVENTS as REPLICATION_EVENTS
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "reference" / "log-events.md").read_text(encoding="utf-8")
@@ -22,9 +25,11 @@ def strings_of(path):
     }
 
 
-def test_the_page_has_the_table_of_the_code():
-    """Name, weight and sentence of every event stand in the manual, in the order of the code."""
-    assert log_manual.manual() in PAGE
+@pytest.mark.parametrize(("package", "events"), [("had", EVENTS), ("had-replication", REPLICATION_EVENTS)])
+def test_the_page_has_the_table_of_the_code(package, events):
+    """Name, weight and sentence of every event stand in the daemon's part of the manual, in the order of the code."""
+    section = PAGE.split(f"\n## {package}\n")[1].split("\n## ")[0]
+    assert manual_of(events) in section
 
 
 def test_every_event_can_happen():
