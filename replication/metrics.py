@@ -141,6 +141,12 @@ class ReplicationMetrics:
         """A report could not be delivered to a replica (`replication.families.SEND_REASONS`)."""
         self._count("had_peer_send_failures_total", peer, reason)
 
+    def message_sent(self, peer: str, kind: str) -> None:
+        """A report was handed to the network: three in each T say nothing, so they are not counted."""
+
+    def round_trip(self, peer: str, seconds: float) -> None:
+        """The network's round trip is had's to measure, which depends on it."""
+
     def _set(self, name: str, value: float, *labels: str) -> None:
         if self._families.is_allowed(name, *labels):
             self._families.gauge(name, *labels).set(value)
