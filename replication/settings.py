@@ -120,21 +120,45 @@ def settings_from(
         ConfigurationError: with everything that is wrong.
     """
     examination = Examination(configuration, network)
-    members = read_members("HAD_LIST", examination)
-    replicas = read_members("REPLICATION_LIST", examination)
-    witnesses = read_members("HAD_WITNESS_LIST", examination)
-    _check_lists(members, replicas, witnesses, examination)
-    me = None if examination.problems else _find_me(members, replicas, port, examination)
-    paths, is_folder = _read_state(examination)
+    lists = _Lists(
+        read_members("HAD_LIST", examination),
+        read_members("REPLICATION_LIST", examination),
+        read_members("HAD_WITNESS_LIST", examination),
+    )
+    _check_lists(lists, examination)
+    me = None if examination.problems else _find_me(lists, port, examination)
+    state = _read_state(examination)
     transferer = _read_transferer(examination)
     spool = _read_spool(examination)
     owner = _owner(examination, spool)
     log = read_log(examination, "REPLICATION", is_terminal=is_terminal)
     if me is None or log is None or examination.problems:
         raise ConfigurationError(examination.problems)
+    folder = had_dir(configuration, environment or {}, is_root=os.geteuid() == 0)
+    return _settings(examination, (me, lists), state, (spool, owner, folder), transferer, log)
+
+
+@attrs.frozen
+class _Lists:
+    members: tuple[Member, ...]
+    replicas: tuple[Member, ...]
+    witnesses: tuple[Member, ...]
+
+
+def _settings(
+    examination: Examination,
+    who: tuple[Member, _Lists],
+    state: tuple[tuple[Path, ...], bool],
+    places: tuple[Path | None, tuple[int, int] | None, Path],
+    transferer: tuple[str, ...],
+    log: LogSettings,
+) -> Settings:
+    """Put what the rules found beside what is only copied."""
+    configuration = examination.configuration
+    (me, lists), (paths, is_folder), (spool, owner, folder) = who, state, places
     return Settings(
         me=me,
-        members=replicas,
+        members=lists.replicas,
         connection_timeout_seconds=_number(configuration, "HAD_CONNECTION_TIMEOUT"),
         interval_seconds=_number(configuration, "REPLICATION_INTERVAL"),
         lifetime_seconds=_number(configuration, "MAX_TRANSFER_LIFETIME"),
@@ -148,12 +172,12 @@ def settings_from(
         half_life_seconds=_number(configuration, "PRIORITY_HALFLIFE"),
         transferer=transferer,
         is_fips=_number(configuration, "HAD_FIPS_MODE") != 0,
-        had_dir=had_dir(configuration, environment or {}, is_root=os.geteuid() == 0),
+        had_dir=folder,
         owner=owner,
         http_address=configuration.text("HAD_HTTP_ADDRESS") or "127.0.0.1",
         http_port=_port(configuration),
         log=log,
-        shared_hash=shared_hash(configuration, members, witnesses, replicas),
+        shared_hash=shared_hash(configuration, lists.members, lists.witnesses, lists.replicas),
         warnings=(*configuration.warnings, *examination.warnings),
     )
 
@@ -175,18 +199,14 @@ def needs_restart(old: Settings, new: Settings) -> tuple[str, ...]:
 # --- who we are -------------------------------------------------------------------------------------------------
 
 
-def _check_lists(
-    members: tuple[Member, ...],
-    replicas: tuple[Member, ...],
-    witnesses: tuple[Member, ...],
-    examination: Examination,
-) -> None:
+def _check_lists(lists: _Lists, examination: Examination) -> None:
+    members, replicas = lists.members, lists.replicas
     for knob, found in (("HAD_LIST", members), ("REPLICATION_LIST", replicas)):
         if not examination.items(knob):
             examination.refuse(knob, "must name the members (it is not set)")
         elif not found:
             return
-    check_lists(members, witnesses, examination)
+    check_lists(members, lists.witnesses, examination)
     if len({replica.numeric for replica in replicas}) != len(replicas):
         examination.refuse("REPLICATION_LIST", "must name each replica once")
     # Entries that were refused as addresses would only show up here a second time.
@@ -198,16 +218,14 @@ def _check_lists(
     check_policy(replicas, examination, subsystem="REPLICATION")
 
 
-def _find_me(
-    members: tuple[Member, ...], replicas: tuple[Member, ...], port: int | None, examination: Examination
-) -> Member | None:
+def _find_me(lists: _Lists, port: int | None, examination: Examination) -> Member | None:
     """Return this node's entry: at the place of HAD_SELF's, else the one that this host and `-p` can be."""
     if examination.configuration.text("HAD_SELF") is None:
-        return find_self(replicas, port, examination, knob="REPLICATION_LIST")
-    elected = find_self(members, None, examination)
+        return find_self(lists.replicas, port, examination, knob="REPLICATION_LIST")
+    elected = find_self(lists.members, None, examination)
     if elected is None:
         return None
-    me = replicas[members.index(elected)]
+    me = lists.replicas[lists.members.index(elected)]
     if port is not None and port != me.numeric.port:
         examination.refuse(
             "REPLICATION_LIST",
