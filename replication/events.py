@@ -234,8 +234,7 @@ class Archived:
 
     #: Kept here, and neither exported nor merged; the oldest first.
     conflicts: tuple[str, ...]
-    #: Merged here, whoever keeps them, into a version from which the present one grew; the newest last. Told before
-    #: `Revised`, so that the version and the names of what it holds are reported together.
+    #: Merged here, whoever keeps them, into a version from which the present one grew; the newest last.
     merged: tuple[str, ...] = ()
 
 

@@ -424,6 +424,8 @@ class Replica:
 
     def _revise(self) -> None:
         """Have what is scheduled done, once while the controllee is gone."""
+        if not (self.ledger.is_busy or self.is_installing):
+            self.revisions.take_up(self.version)
         if revisions.is_due(self) and self.is_resting and self.ledger.is_written:
             self.revisions.is_tried = True
             self._emit(effects.Revise(self.ledger.revise(self.known_gids())))

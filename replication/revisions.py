@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from replication.events import IDENTIFIERS_LIMIT, Archived, Report
-from replication.version import Version
+from replication.version import Point, Version
 
 if TYPE_CHECKING:
     from replication.replica import Replica
@@ -31,19 +31,35 @@ class Revisions:
     #: One was asked for since a controllee wrote here last, whatever came of it.
     is_tried: bool = False
     _conflicts: tuple[str, ...] = ()
-    _merged: tuple[str, ...] = ()
+    #: What was merged here, and a version that holds it: the one that stood here when it was told.
+    _merged: dict[str, Point] = attrs.field(factory=dict)
+    #: What was told of it while the state was being changed.
+    _news: tuple[str, ...] | None = None
     #: Those of our own that were found merged elsewhere, so that it is said once.
     _found: set[str] = attrs.field(factory=set)
 
     @property
     def reported(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The conflicts kept here and those merged here, as they are reported: of the former the oldest."""
-        return self._conflicts[:IDENTIFIERS_LIMIT], self._merged[-IDENTIFIERS_LIMIT:]
+        return self._conflicts[:IDENTIFIERS_LIMIT], tuple(self._merged)[-IDENTIFIERS_LIMIT:]
 
     def archived(self, event: Archived) -> None:
         """Take what the archive says; what was found merged and is listed all the same is found anew."""
-        self._conflicts, self._merged = event.conflicts, event.merged
+        self._conflicts, self._news = event.conflicts, event.merged
         self._found.clear()
+
+    def take_up(self, standing: Version | None) -> None:
+        """Take what was merged for part of this version, which is not about to change; forget what is no part of it.
+
+        A merge is told before its version is held, or after; and another's version may stand here before it is told
+        that this one lacks what was merged.
+        """
+        if standing is None:
+            return
+        if self._news is not None:
+            self._merged = {one: self._merged.get(one, standing.point) for one in self._news}
+            self._news = None
+        self._merged = {one: point for one, point in self._merged.items() if standing.has(point)}
 
     def found_merged(self, report: Report, standing: Version | None) -> tuple[str, ...]:
         """Return which of our own conflicts a report says are merged, if what stands here holds what they held.

@@ -398,3 +398,47 @@ def test_a_merge_into_a_state_that_lost_is_none():
     story.tell(events.Archived(("4.1-a",)))
     story.tell(events.StateChanged(files("edited")))
     assert only(story.hear(A, "x", "5.2", merged=("4.1-a",)), effects.MarkMerged) == []
+
+
+def test_a_merge_is_reported_with_the_version_that_holds_it():
+    """Though the archive knows of it before: whoever holds the version before that has not what was merged."""
+    story, _ = flushing()
+    found = story.tell(events.Archived((), ("4.1-a",)))
+    assert {r.merged for r in reports(found)} <= {()}
+    found = story.tell(revised(story))
+    assert {(r.version.point, r.merged) for r in reports(found)} == {(Point(10, 2), ("4.1-a",))}
+
+
+def test_a_merge_that_lost_is_reported_no_more():
+    """Another leader's word went over the state that it was merged into."""
+    story = Story(held("x", "10.1", "5.2"))
+    story.link(A)
+    story.follow()
+    story.tell(events.Archived((), ("4.1-a",)))
+    story.hear(A, "y", "20.1", "5.2", leads=True)
+    assert reports(story.done, A)[-1].merged == ("4.1-a",)
+    found = story.install(story.fetch("y", "20.1", "5.2"))
+    assert {(r.version.point, r.merged) for r in reports(found)} == {(Point(20, 1), ())}
+
+
+def test_what_was_merged_before_is_part_of_what_grew_out_of_it():
+    """A merge keeps the version under which it was told first, whatever else is told later."""
+    story = leading()
+    story.tell(events.Archived((), ("4.1-a",)))
+    story.tell(events.StateChanged(files("xyz")))
+    story.tell(events.Archived((), ("4.1-a", "4.2-b")))
+    story.tell(ENDED)
+    story.tell(events.Settled())
+    story.hear(A, "y", "20.1", "10.1", "5.2", leads=True)
+    found = story.install(story.fetch("y", "20.1", "10.1", "5.2"))
+    assert {r.merged for r in reports(found)} == {("4.1-a",)}
+
+
+def test_an_archive_that_speaks_while_no_version_stands_here_is_heard_later():
+    """Somebody edited the state; it is put back."""
+    story = Story(held("x", "5.2")).follow()
+    story.link(A)
+    story.tell(events.StateChanged(files("edited")))
+    assert {r.merged for r in reports(story.tell(events.Archived((), ("4.1-a",))))} <= {()}
+    found = story.tell(events.StateChanged(files("x")))
+    assert {r.merged for r in reports(found)} == {("4.1-a",)}

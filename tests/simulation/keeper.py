@@ -8,7 +8,9 @@ The numbers in the messages are those of this list:
 4. A controllee that is told `current` starts on nothing older than what a reachable replica holds.
 5. No conflict is kept for nothing: the new state lacks something of it.
 6. What a stopped controllee wrote is there when the one to which it was handed over starts; or it was kept as a
-   conflict there, because another leader was heard meanwhile and its word went over it.
+   conflict, because there was another leader and its word went over it.
+7. A merge is made on a leader whose controllee is gone, and loses no record nor has one twice.
+8. A conflict counts as merged only where its records are in the state of its owner (`tests.simulation.archivist`).
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import attrs
 from replication import effects, events
 from replication.effects import Currency
 from replication.events import State
-from replication.manifest import FileRecord
+from replication.manifest import FileRecord, Held
 from replication.version import Version
 from tests.simulation.network import PROCESS_UP
 from tests.simulation.world import Violation, World
@@ -50,9 +52,11 @@ class Keeper:
         #: Somebody edits state files, so that lineages end where a leader starts on an edited one.
         self.has_intruders = False
         self.conflicts = 0
-        self.installations = 0
+        self.installations = self.revisions = 0
         #: When each replica reported that it leads, and what it then held.
         self._led: dict[str, tuple[float, Content]] = {}
+        #: What each replica held before its last installation.
+        self._replaced: dict[str, Held | None] = {}
 
     def noted(self, node: ReplicaNode, version: Version, files: tuple[FileRecord, ...]) -> None:
         """Check 3 for what a node is about to hold."""
@@ -64,20 +68,33 @@ class Keeper:
         """Check 1, 3 and 5 for an installation."""
         self.installations += 1
         held, disk = effect.held, node.disk
+        self._replaced[node.name] = disk.held
         self.noted(node, held.version, held.files)
         old, new = set(disk.content or ()), set(self.contents[held.files])
-        if not old <= new and disk.content not in disk.conflicts:
+        if not old <= new and disk.content not in disk.archive.conflicts:
             lost = sorted(old - new)
             raise Violation(f"{node.label}: 1: {held.version.point} loses {lost[:5]} of {disk.held}")
         if effect.is_conflict and old <= new and not self.has_intruders:
             raise Violation(f"{node.label}: 5: {held.version.point} has all that is kept of {disk.held}")
 
+    def revises(self, node: ReplicaNode, effect: effects.Revise, old: Content, new: Content) -> None:
+        """Check 7 for what a node is about to write."""
+        self.revisions += 1
+        machine = node.machine
+        if node.has_controllee or machine is None or not machine.ledger.is_leading:
+            raise Violation(f"{node.label}: 7: a merge where a controllee is, or nobody leads")
+        if not set(old) <= set(new) or len(set(new)) < len(new):
+            raise Violation(f"{node.label}: 7: {effect.version.point} is {new}, and was {old}")
+        self.world.tell(node.label, f"{len(new) - len(old)} records are merged as {effect.version.point}")
+
     def reported(self, node: ReplicaNode, report: events.Report) -> None:
-        """Check 3: what is said is on disk."""
+        """Check 3: what is said is on disk; or was, until a replacement of which the machine was not told yet."""
         held = node.disk.held
         if report.state is State.LEADER and held is not None:
             self._led[node.name] = (self.world.now, self.contents[held.files])
-        if report.version is not None and (held is None or not held.version.has(report.version.point)):
+        is_untold = node.machine is not None and node.machine.is_installing
+        there = [h for h in (held, self._replaced.get(node.name) if is_untold else None) if h is not None]
+        if report.version is not None and not any(h.version.has(report.version.point) for h in there):
             raise Violation(f"{node.label}: 3: reports {report.version.point}, on disk is {held}")
 
     def starts(self, node: ReplicaNode, currency: Currency, reachable: list[ReplicaNode]) -> None:
@@ -104,10 +121,7 @@ class Keeper:
         lost = set(flushed) - set(node.disk.content or ())
         # What was reported a moment before may arrive after.
         since = flushed_at - node.timeout_seconds
-        is_overruled = any(
-            name != node.name and at >= since and not lost <= set(content)
-            for name, (at, content) in self._led.items()
-        )
-        is_kept = any(lost <= set(conflict) for conflict in node.disk.conflicts)
+        is_overruled = any(at >= since and not lost <= set(content) for at, content in self._led.values())
+        is_kept = any(lost <= set(c) for r in self.replicas for c in r.disk.archive.conflicts)
         if lost and not (is_overruled and is_kept):
             raise Violation(f"{node.label}: 6: {sorted(lost)[:5]} were flushed and are not here")

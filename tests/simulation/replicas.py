@@ -1,6 +1,7 @@
 """A simulated replication daemon: the real `Replica`, a disk that may fail at every step, transfers that take time.
 
-A host's state file is a tuple of records that its controllee appends to. What is durable is the file, the version
+A host's state file is a tuple of records that its controllee appends to: the number of the controllee's run, and that
+of the record in this run. What is durable is the file, the version
 beside it and the conflicts that were kept; the order of the writes is the daemon's, and a crash loses those that
 were under way, or not, as the dice will. The file and its version are one (`replication.pair` and its own tests see
 to that), so a crash during an installation leaves the old pair or the new one.
@@ -11,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -21,14 +22,12 @@ from replication.manifest import FileRecord, Held
 from replication.replica import Replica
 from replication.replica_settings import ReplicaSettings
 from replication.version import Version
+from tests.simulation.archivist import Archive, Archivist, Content, check_marks
 from tests.simulation.network import PROCESS_DOWN, PROCESS_FROZEN, PROCESS_UP, Network
 from tests.simulation.world import Clock, Timer, Violation, World
 
 if TYPE_CHECKING:
     from tests.simulation.keeper import Keeper
-
-Content: TypeAlias = tuple[tuple[int, int], ...]
-"""What a state file holds: (number of the controllee's run, number of the record in that run)."""
 
 STALL_SECONDS = 2.0
 """A transfer that does not move for so long fails."""
@@ -48,7 +47,7 @@ class StateDisk:
 
     content: Content | None = None
     held: Held | None = None
-    conflicts: list[Content] = attrs.field(factory=list)
+    archive: Archive = attrs.field(factory=Archive)
     delay: tuple[float, float] = (0.001, 0.02)
     failure: float = 0.0
     busy_until: float = 0.0
@@ -100,6 +99,7 @@ class ReplicaNode:
         self.name = settings.me
         self.label = "r" + settings.me.partition(":")[0][1:]
         self.disk = StateDisk()
+        self.archivist = Archivist(self, self.disk.archive)
         self.is_host_up = True
         self.process = PROCESS_DOWN
         self.machine: Replica | None = None
@@ -113,7 +113,7 @@ class ReplicaNode:
         self._deadline: tuple[float, Timer] | None = None
         self._last_local = 0.0
         self._spins = (0.0, 0)
-        self._operations: deque[Callable[[], None]] = deque()
+        self._operations: deque[Callable[[], events.Event | None]] = deque()
         self._is_watching = False
         self._told: tuple[FileRecord, ...] | None = None
         self._look: Timer | None = None
@@ -137,6 +137,11 @@ class ReplicaNode:
         """Tell whether the daemon exists, frozen or not."""
         return self.process != PROCESS_DOWN
 
+    @property
+    def has_controllee(self) -> bool:
+        """Tell whether a controllee runs on this host, or begins to."""
+        return self._is_controllee_there()
+
     # --- life -------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -156,6 +161,7 @@ class ReplicaNode:
         self.network.open_all(self.name, self.settings.others)
         if self.disk.content is not None:
             self._tell_changes()
+        self.archivist.tell()
         self._handle(events.Tick())
         self.on_start()
         self._schedule_look()
@@ -295,6 +301,11 @@ class ReplicaNode:
             self._settle = self.world.after(self.world.between(0.001, 0.02), self._settling, effect)
         elif kind is effects.KeepConflict:
             self._do(lambda: self._keep("changed by somebody else"), None, None)
+        elif kind is effects.Revise:
+            self._do(lambda: self.archivist.revise(effect), None, events.ReviseFailed("full"))
+        elif kind is effects.MarkMerged:
+            check_marks(self, effect)
+            self._do(lambda: self.archivist.mark(effect), None, None)
         elif kind is effects.Answer:
             self.on_answer(effect)
         elif kind is effects.Transition:
@@ -335,12 +346,15 @@ class ReplicaNode:
 
     def _do(
         self,
-        act: Callable[[], None],
+        act: Callable[[], events.Event | None],
         good: events.Event | None,
         bad: events.Event | None,
         step: Callable[[], None] | None = None,
     ) -> None:
-        """Do something durable after what was asked before, with a step of its own at half time."""
+        """Do something durable after what was asked before, with a step of its own at half time.
+
+        What it returns is told, else what is `good`.
+        """
         disk, instance = self.disk, self.instance
         start = max(disk.busy_until, self.world.now)
         disk.busy_until = start + self.world.between(*disk.delay)
@@ -354,9 +368,7 @@ class ReplicaNode:
                 return
             self._operations.popleft()
             is_bad = bad is not None and self.world.chance(disk.failure)
-            if not is_bad:
-                act()
-            event = bad if is_bad else good
+            event = bad if is_bad else act() or good
             if event is not None:
                 self.receive(event)
 
@@ -364,17 +376,23 @@ class ReplicaNode:
 
     def _noted(self, held: Held) -> None:
         self.keeper.noted(self, held.version, held.files)
-        self.disk.held, self.held_since = held, self.world.now
-        self.was_altered = False
-        self._told = held.files
+        self.disk.held = held
+        self.has_written(held)
         self.world.tell(self.label, f"holds {self._held_text()}")
+
+    def has_written(self, held: Held) -> None:
+        """This is on disk now, and what stands there is it."""
+        self.was_altered = False
+        self._told, self.held_since = held.files, self.world.now
+        self.archivist.tell()
 
     def _keep(self, why: str) -> None:
         content = self.disk.content
-        if content is not None and content not in self.disk.conflicts:
+        if content is not None and content not in self.disk.archive.conflicts:
             self.world.tell(self.label, f"keeps {len(content)} records as a conflict: {why}")
-            self.disk.conflicts.append(content)
+            self.disk.archive.conflicts.append(content)
             self.keeper.conflicts += 1
+            self.archivist.tell()
 
     def _install(self, effect: effects.Install) -> None:
         transfer = self.downloads[effect.download]
@@ -393,8 +411,7 @@ class ReplicaNode:
                 raise Violation(f"{self.label}: installs over the state of a running controllee")
             self.keeper.installs(self, effect)
             self.disk.content, self.disk.held = (content if effect.held.files else None), effect.held
-            self.was_altered = False
-            self._told, self.held_since = effect.held.files, self.world.now
+            self.has_written(effect.held)
             self.world.tell(self.label, f"installed {effect.held.version.point}, {len(content)} records")
 
         def installed() -> None:
