@@ -61,6 +61,19 @@ EVENTS: Final[dict[str, tuple[Level, str]]] = {
     ),
     "state_revised": (ALWAYS, "Kept conflicts were merged into the state, or restored, as this version."),
     "state_not_revised": (WARNING, "What was scheduled of kept conflicts could not be done; it still waits."),
+    # What is done with kept conflicts.
+    "merge_scheduled": (
+        ALWAYS,
+        "A conflict is merged at the next stop of the controllee, because REPLICATION_MERGE says so.",
+    ),
+    "merge_not_possible": (
+        WARNING,
+        "A conflict cannot be merged as REPLICATION_MERGE wants; it stays for people. The text says why.",
+    ),
+    "ancestor_not_found": (
+        WARNING,
+        "The state that a merge would start from could not be fetched from the replica that has it.",
+    ),
     # Transfers.
     "download_stopped": (ALWAYS, "A download was ended; the reason says why it was of no use any more."),
     "download_failed": (

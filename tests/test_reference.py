@@ -12,14 +12,22 @@ import pytest
 from daemoncore import http, log_file, log_levels, log_repeats, metrics, page
 from had import families, status, web
 from had.transitions import LEGAL
+from replication import families as replication_families
+from replication import page as replication_page
+from replication import status as replication_status
+from replication import view as replication_view
+from replication import web as replication_web
+from tests.replication.documents import CONFLICT
 
 ROOT = Path(__file__).parents[1]
 PROMETHEUS = ROOT / "sample-configs" / "prometheus"
 
 
-def table_rows(name):
-    """The cells of every table row of a reference page, backquotes and all."""
+def table_rows(name, heading=None):
+    """The cells of every table row of a reference page, or of what stands under one heading, backquotes and all."""
     text = (ROOT / "docs" / "reference" / name).read_text(encoding="utf-8")
+    if heading is not None:
+        text = text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
     return [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in text.splitlines()
@@ -32,26 +40,44 @@ def prefixed(rows, prefix):
     return [row for row in rows if row[0].startswith(f"`{prefix}")]
 
 
-ALL_FAMILIES = {row.name: row for row in metrics.FAMILIES + families.FAMILIES}
+TABLES = {
+    "Families of every daemon": metrics.FAMILIES,
+    "Families of had": families.FAMILIES,
+    "Families of had-replication": replication_families.FAMILIES,
+}
+ALL_FAMILIES = {row.name: row for table in TABLES.values() for row in table}
 
 
-def test_every_family_is_documented_as_it_is():
+@pytest.mark.parametrize("heading", TABLES)
+def test_every_family_is_documented_as_it_is(heading):
     """Name, type, labels and help of each family stand in the manual, in the same order."""
     documented = [
         (row[0].strip("`"), row[1], row[2], row[3])
-        for row in prefixed(table_rows("metrics.md"), "had_")
-        if len(row) == 4
+        for row in prefixed(table_rows("metrics.md", heading), "had_")
     ]
     assert documented == [
-        (row.name, row.kind.value, ", ".join(row.shown_labels), row.help)
-        for row in metrics.FAMILIES + families.FAMILIES
+        (row.name, row.kind.value, ", ".join(row.shown_labels), row.help) for row in TABLES[heading]
     ]
+
+
+def test_a_family_means_the_same_in_both_daemons():
+    """A family that both daemons have is of one type, with one help text and the same labels."""
+    for table in TABLES.values():
+        assert all(row == ALL_FAMILIES[row.name] for row in table)
+
+
+def test_every_family_of_replication_is_in_the_design():
+    """Beyond its own families the replication daemon has only such as had has too."""
+    own = {row.name for row in replication_families.FAMILIES if row.name.startswith("had_replication_")}
+    others = {row.name for row in replication_families.FAMILIES} - own
+    assert len(own) == 15
+    assert others <= {row.name for row in families.FAMILIES}
 
 
 def test_every_label_value_is_documented():
     """The manual's values of each fixed label are the code's, and in its order."""
     found = {
-        (label.strip("`"), name.strip("`")): tuple(re.findall(r"`(\w+)`", row[2]))
+        (label.strip("`"), name.replace("`", "")): tuple(re.findall(r"`(\w+)`", row[2]))
         for row in table_rows("metrics.md")
         if len(row) == 3 and row[0] != "label"
         for label in row[0].split(", ")
@@ -62,15 +88,31 @@ def test_every_label_value_is_documented():
     assert found["result", "had_elections_total"] == families.ELECTION_RESULTS
     assert found["result", "had_switchovers_total"] == families.SWITCHOVER_RESULTS
     assert found["reason", "had_peer_send_failures_total"] == families.SEND_REASONS
-    assert found["reason", "had_peer_messages_rejected_total"] == families.REJECT_REASONS
+    assert found["reason", "had_peer_messages_rejected_total of had"] == families.REJECT_REASONS
     assert found["reason", "had_controllee_exits_total"] == families.EXIT_REASONS
     assert found["action", "had_controllee_transition_seconds"] == families.ACTIONS
 
 
-def test_every_path_is_documented():
+def test_every_label_value_of_replication_is_documented():
+    """The manual's values of each fixed label are the code's, and in its order."""
+    found = {
+        (row[0].strip("`"), row[1].replace("`", "")): tuple(re.findall(r"`(\w+)`", row[2]))
+        for row in table_rows("metrics.md", "Label values")
+    }
+    assert found["had_replication_state", "all"] == replication_families.STATES
+    assert found["direction", "all"] == replication_families.DIRECTIONS
+    assert found["result", "had_replication_transfers_total"] == replication_families.TRANSFER_RESULTS
+    assert found["reason", "had_replication_versions_rejected_total"] == replication_families.VERSION_REASONS
+    rejected = found["reason", "had_peer_messages_rejected_total of had-replication"]
+    assert rejected == replication_families.REJECT_REASONS
+    assert replication_families.SEND_REASONS == families.SEND_REASONS
+
+
+@pytest.mark.parametrize(("daemon", "served"), [("had", web), ("had-replication", replication_web)])
+def test_every_path_is_documented(daemon, served):
     """The manual lists the paths that are served, in their order."""
-    paths = [row[0].strip("`") for row in prefixed(table_rows("http.md"), "/")]
-    assert tuple(paths) == web.ROUTES
+    paths = [row[0].strip("`") for row in prefixed(table_rows("http.md", f"Pages of {daemon}"), "/")]
+    assert tuple(paths) == served.ROUTES
 
 
 def test_every_status_code_is_documented():
@@ -90,45 +132,89 @@ def test_limits_in_the_manual_are_the_codes():
         f"more than {http.CONNECTION_LIMIT} connections",
         f"after {http.IDLE_SECONDS:g} seconds without a request",
         f"last {status.HISTORY_LIMIT} transitions",
+        f"in seconds; {replication_web.MAX_LAG_SECONDS:g} if it does not",
+        f"of a folder the first {replication_view.FILES_LIMIT}",
     ):
         assert sentence in text
+    assert replication_status.HISTORY_LIMIT == status.HISTORY_LIMIT
+    assert replication_page.FILES_SHOWN < replication_view.FILES_LIMIT
 
 
-def keys(value_class, prefix=""):
-    """Every key that a status class gives, in order, as the manual spells it."""
-    parts = {
+#: The parts of each document: the class of their values, or one value where it has no class, and how the keys join.
+PARTS = {
+    status.Status: {
         "majority": (status.Majority, "."),
         "paused": (status.Paused, "."),
         "hold": (status.Hold, "."),
         "controllee": (status.Controllee, "."),
         "peers": (status.Peer, "[]."),
         "history": (status.Change, "[]."),
-    }
-    for field in attrs.fields(value_class):
-        name = field.metadata.get("key", field.name)
-        yield prefix + name
-        if not prefix and name in parts:
-            part, joint = parts[name]
-            yield from keys(part, name + joint)
+    },
+    replication_status.Status: {
+        "version": (replication_status.Version, "."),
+        "replicas": (replication_status.Replica, "[]."),
+        "conflicts": (CONFLICT, "[]."),
+        "transfers": (replication_status.Transfer, "[]."),
+        "files": (replication_status.File, "[]."),
+        "pending": (replication_status.Pending, "[]."),
+        "history": (replication_status.Change, "[]."),
+    },
+}
 
 
-def test_every_status_key_is_documented():
+def keys_of(part):
+    """The keys of one object of a document, in their order."""
+    if isinstance(part, dict):
+        return list(part)
+    return [field.metadata.get("key", field.name) for field in attrs.fields(part)]
+
+
+def keys(document):
+    """Every key that a status document has, in order, as the manual spells it."""
+    for name in keys_of(document):
+        yield name
+        if name in PARTS[document]:
+            part, joint = PARTS[document][name]
+            yield from (name + joint + key for key in keys_of(part))
+
+
+@pytest.mark.parametrize(
+    ("daemon", "document"), [("had", status.Status), ("had-replication", replication_status.Status)]
+)
+def test_every_status_key_is_documented(daemon, document):
     """The manual lists each key of /status, in the document's order."""
-    rows = table_rows("http.md")
-    start = [row[0] for row in rows].index("`schema`")
-    documented = [row[0].strip("`") for row in rows[start:]]
-    assert documented == ["schema", *keys(status.Status)]
+    rows = [row for row in table_rows("http.md", f"/status of {daemon}") if row[0].startswith("`")]
+    assert [row[0].strip("`") for row in rows] == ["schema", *keys(document)]
+
+
+def words_of(daemon):
+    """The words that the manual gives for each key of a status document."""
+    rows = table_rows("http.md", f"/status of {daemon}")
+    return {row[0].strip("`"): tuple(re.findall(r"`(\w+)`", row[1])) for row in rows}
 
 
 def test_status_values_are_documented():
     """The manual lists each value of the fixed words."""
-    words = {row[0].strip("`"): re.findall(r"`(\w+)`", row[1]) for row in table_rows("http.md")}
-    assert tuple(words["state"]) == families.STATES
-    assert tuple(words["controllee.state"]) == status.CONTROLLEE_STATES
-    assert tuple(words["peers[].state"]) == status.PEER_STATES
-    assert [word for word in words["peers[].implementation"] if word != "condor_had"] == list(
-        status.IMPLEMENTATIONS
+    words = words_of("had")
+    assert words["state"] == families.STATES
+    assert words["controllee.state"] == status.CONTROLLEE_STATES
+    assert words["peers[].state"] == status.PEER_STATES
+    implementations = tuple(word for word in words["peers[].implementation"] if word != "condor_had")
+    assert implementations == status.IMPLEMENTATIONS
+
+
+def test_status_values_of_replication_are_documented():
+    """The manual lists each value of the fixed words."""
+    words = words_of("had-replication")
+    implementations = words["replicas[].implementation"]
+    assert words["state"] == replication_families.STATES
+    assert words["replicas[].state"] == replication_status.REPLICA_STATES
+    assert tuple(one for one in implementations if one != "condor_replication") == (
+        replication_status.IMPLEMENTATIONS
     )
+    assert words["transfers[].direction"] == replication_families.DIRECTIONS
+    assert words["transfers[].state"] == replication_status.TRANSFER_STATES
+    assert words["pending[].act"] == replication_status.ACTS
 
 
 def names_used(text):

@@ -40,8 +40,9 @@ class Told(Story):
 
     def __init__(self, *arguments, **keywords):
         self.handler = Lines()
-        logger = logging.Logger("told", logging.DEBUG)
-        logger.addHandler(self.handler)
+        logger = logging.getLogger("tests.replication.told")
+        logger.setLevel(logging.DEBUG)
+        logger.propagate, logger.handlers = False, [self.handler]
         self.common = DaemonMetrics("replication", version="", revision="", start_time=0.0, routes=[])
         self.metrics = ReplicationMetrics(self.common, me="two", members=NAMES.values(), files=["/state"])
         self.wall = 1000.0
