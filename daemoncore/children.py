@@ -29,9 +29,22 @@ class Children:
         self._started: set[int] = set()
 
     def start(
-        self, argv: Sequence[str], environment: Mapping[str, str], pass_fds: Collection[int] = ()
+        self,
+        argv: Sequence[str],
+        environment: Mapping[str, str],
+        pass_fds: Collection[int] = (),
+        *,
+        stdin: int = subprocess.DEVNULL,
+        stdout: int = subprocess.DEVNULL,
     ) -> subprocess.Popen[bytes]:
-        """Start a process in a session of its own, without input, with our standard error for its output.
+        """Start a process in a session of its own; its standard error is ours.
+
+        Args:
+            argv: the program and its arguments.
+            environment: all of its environment.
+            pass_fds: descriptors that it gets under the same numbers.
+            stdin: a descriptor that becomes its standard input; nothing is to be read there by default.
+            stdout: a descriptor that becomes its standard output; by default what it says is lost.
 
         Raises:
             OSError: there is no such program, or no process could be made.
@@ -39,8 +52,8 @@ class Children:
         process = subprocess.Popen(
             argv,
             env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdin=stdin,
+            stdout=stdout,
             start_new_session=True,
             pass_fds=tuple(pass_fds),
         )
@@ -54,9 +67,29 @@ class Children:
             Its exit code, or minus the number of the signal that killed it (as subprocess has it).
         """
         if process.poll() is None:
-            await _until_dead(process)
+            await _until_dead(process.pid)
         self._started.discard(process.pid)
         return process.wait()
+
+    async def until_dead(self, process: subprocess.Popen[bytes]) -> str:
+        """Wait for the death of a process that has not been collected, and do not collect it.
+
+        Until it is, the kernel gives its number to nobody else, and whatever carries that number is still its.
+
+        Returns:
+            How it ended, in words; empty if well.
+        """
+        assert process.returncode is None, "a collected process has no number any more"
+        await _until_dead(process.pid)
+        found = _look_at(process.pid)
+        assert found is not None, "it is dead"
+        code = found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+        return _describe_exit_code(code) if code else ""
+
+    def collect(self, process: subprocess.Popen[bytes]) -> None:
+        """Collect a process that is dead; one that lives after all is left alone."""
+        if process.poll() is not None:
+            self._started.discard(process.pid)
 
     async def run(
         self, argv: Sequence[str], environment: Mapping[str, str], time_limit_seconds: float
@@ -109,18 +142,23 @@ class Children:
                 await trio.sleep(_KILL_RETRY_SECONDS)
 
 
-async def _until_dead(process: subprocess.Popen[bytes]) -> None:
+async def _until_dead(pid: int) -> None:
     """Wait on a pidfd; when there is no descriptor to be had, look again and again."""
     try:
-        descriptor = os.pidfd_open(process.pid)
+        descriptor = os.pidfd_open(pid)
     except OSError:
-        while process.poll() is None:  # noqa: ASYNC110 -- nothing announces the end
+        while not _look_at(pid):  # noqa: ASYNC110 -- nothing announces the end
             await trio.sleep(_POLL_SECONDS)
         return
     try:
         await trio.lowlevel.wait_readable(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _look_at(pid: int) -> os.waitid_result | None:
+    """Say how a child of ours ended, None if it lives; it stays to be collected."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
 
 
 def _reap(pid: int) -> bool:

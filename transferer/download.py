@@ -14,7 +14,7 @@ from daemoncore.cedar.stream import Stream
 from transferer import protocol, versions
 from transferer.failure import Cancelled, CopyFailed, Fault, outcome
 from transferer.progress import Progress
-from transferer.target import Heads, Target, look
+from transferer.target import Heads, Target, hash_file, look
 from transferer.task import TIME_IS_OVER, Task, end_of
 from transferer.versions import End, Entry, EntryKind, Held, Offer, Received, Result
 from transferer.wire import News, Wire, mapped
@@ -222,6 +222,9 @@ class Download:
                 protocol.receive_files(wire.stream, terms, is_call_back=is_call_back), target, progress
             )
             sha256 = bytes.fromhex(header.sha256) if header.sha256 else None
+            if sha256 is None:
+                # An MD5 was compared; but ours name a state by its SHA-256.
+                sha256 = hash_file(target.temporaries[0], header.size, lambda: None)[0].digest()
             received = Received(attrs.evolve(offer.entries[0], size=header.size), 0, sha256)
             target.complete([received])
         except BaseException:

@@ -94,3 +94,41 @@ async def test_a_command_is_waited_for_without_a_descriptor(owned):
     process = owned.start(("/bin/sleep", "0.05"), ENVIRONMENT)
     with starving.no_descriptors(), trio.fail_after(5):
         assert await owned.wait(process) == 0
+
+
+@pytest.mark.parametrize(
+    ("script", "words"), [("exit 0", ""), ("exit 3", "exit status 3"), ("kill -TERM $$", "SIGTERM")]
+)
+async def test_a_dead_process_keeps_its_number_until_it_is_collected(owned, script, words):
+    """How it ended can be told before; only then may the kernel give the number to another."""
+    process = owned.start(("/bin/sh", "-c", script), ENVIRONMENT)
+    with trio.fail_after(5):
+        assert await owned.until_dead(process) == words
+        assert await owned.until_dead(process) == words
+    assert process.pid in list_children(os.getpid())
+    owned.collect(process)
+    assert process.pid not in list_children(os.getpid())
+
+
+async def test_a_living_process_is_not_collected(owned):
+    """It stays ours, and is not taken for an orphan."""
+    present = owned.present()
+    process = owned.start(("/bin/sleep", "600"), ENVIRONMENT)
+    owned.collect(process)
+    assert owned.adopted(present) == []
+    process.kill()
+    assert await owned.wait(process) == -9
+
+
+async def test_a_process_may_be_talked_to(owned):
+    """Its standard input and output are the descriptors that it is given."""
+    its_input, ours = os.pipe()
+    output, its_output = os.pipe()
+    process = owned.start(("/bin/cat",), ENVIRONMENT, stdin=its_input, stdout=its_output)
+    for descriptor in (its_input, its_output):
+        os.close(descriptor)
+    os.write(ours, b"hello")
+    os.close(ours)
+    assert await owned.wait(process) == 0
+    assert os.read(output, 100) == b"hello"
+    os.close(output)

@@ -54,6 +54,7 @@ def test_what_a_real_uploader_sends_is_taken(copier, tmp_path, is_encrypted, use
     received = copier.event("received")
     assert received["version_text"] == "5\n11"
     assert Path(received["entries"][0]["temporary"]).read_bytes() == STATE
+    assert received["entries"][0]["sha256"] == hashlib.sha256(STATE).hexdigest()
     assert copier.ended()[1] == 0
     peer.close()
 
