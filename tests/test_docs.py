@@ -15,8 +15,9 @@ from daemoncore.config import knobs, load
 from daemoncore.membership import Network
 from daemoncore.pool_security import security_of
 from had.ctl import __main__ as hadctl_program
-from had.log_events import EVENTS
+from had.log_events import EVENTS as HAD_EVENTS
 from had.settings import settings_from
+from replication.log_events import EVENTS as REPLICATION_EVENTS
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -37,6 +38,8 @@ NO_KNOBS = {
     *("HAD_ALIVE", "HAD_SEND_ID", "HAD_CONECTION_TIMEOUT"),
 }
 """What begins like a knob and is none: commands of the wire, variables, a macro of the samples, a misspelling."""
+
+EVENTS = {*HAD_EVENTS, *REPLICATION_EVENTS}
 
 LOG_FIELDS = r"(?:\w+=(?:\"[^\"]*\"|\S+))"
 
@@ -136,13 +139,13 @@ def test_daemon_options_exist(page):
 
 
 def test_log_lines_are_real_events(page):
-    """Every line of a log that a page shows, and every event that a table names, is one that the daemon writes."""
+    """Every line of a log that a page shows, and every event that a table names, is one that a daemon writes."""
     _, text = page
     shown = set(
         re.findall(rf"^ {{4}}(?:[\d/]+ )?(?:[\d:]+ )?([a-z]+_[a-z_]+) {LOG_FIELDS}", text, flags=re.MULTILINE)
     )
     own = set(re.findall(r"^\| `(log_\w+|library_message)` \|", text, flags=re.MULTILINE))
-    assert shown - set(EVENTS) - own == set()
+    assert shown - EVENTS - own == set()
 
 
 def test_events_of_the_guide_exist():
@@ -151,7 +154,7 @@ def test_events_of_the_guide_exist():
     table = guide.partition("### What a line asks of you")[2]
     cells = re.findall(r"^\| (`.*?) \|", table, flags=re.MULTILINE)
     assert cells
-    assert {name for cell in cells for name in re.findall(r"`(\w+)`", cell)} <= set(EVENTS)
+    assert {name for cell in cells for name in re.findall(r"`(\w+)`", cell)} <= EVENTS
 
 
 def test_named_tests_exist():

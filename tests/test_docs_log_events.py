@@ -32,23 +32,25 @@ def test_the_page_has_the_table_of_the_code(package, events):
     assert manual_of(events) in section
 
 
-def test_every_event_can_happen():
+@pytest.mark.parametrize(("package", "events"), [("had", EVENTS), ("replication", REPLICATION_EVENTS)])
+def test_every_event_can_happen(package, events):
     """No event of the table is one that nothing logs; a crash's name is put together from the program's."""
-    tables = {"log_events.py", "daemon_events.py"}
+    tables = {"log_events.py", "daemon_events.py", "transfer_terms.py"}
     sources = [
         path
-        for package in ("had", "daemoncore")
-        for path in (ROOT / package).glob("*.py")
+        for folder in (package, "daemoncore")
+        for path in (ROOT / folder).glob("*.py")
         if path.name not in tables
     ]
     said = set().union(*map(strings_of, sources))
     assert "_crashed" in said
-    assert set(EVENTS) - said == {"had_crashed"}
+    assert set(events) - said == {f"{package}_crashed"}
 
 
-def test_the_guide_says_what_to_do_about_each_warning():
+@pytest.mark.parametrize("events", [EVENTS, REPLICATION_EVENTS], ids=["had", "replication"])
+def test_the_guide_says_what_to_do_about_each_warning(events):
     """Whoever reads a warning or an error in the log finds it in the operations guide."""
     rows = re.findall(r"^\| (`.*?) \|", GUIDE, flags=re.MULTILINE)
     answered = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
-    asks = {name for name, (level, _) in EVENTS.items() if level.number > EVENTS["peer_up"][0].number}
+    asks = {name for name, (level, _) in events.items() if level.number > events["peer_up"][0].number}
     assert asks - answered == set()
