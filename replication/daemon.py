@@ -341,6 +341,7 @@ class Daemon:
         around = view.Surroundings(
             places=self._places,
             transfers=self._transfers.figures(),
+            sent=self._telling.transfers.sent,
             conflicts=store.conflicts,
             pending=store.pending,
             watching=store.fault,

@@ -166,10 +166,11 @@ class Telling:
         self._metrics.version(0 if own is None else own.version.clock)
         word = view.leaders_word(replica, now)
         for member, peer in replica.peers.items():
-            age = self.lag.age(peer.version, now)
+            version = view.version_of(peer, self.transfers.sent)
+            age = self.lag.age(version, now)
             self._metrics.peer(
                 self.name(member),
-                clock=0 if peer.version is None else peer.version.clock,
-                is_in_sync=view.is_in_sync(peer, word),
+                clock=0 if version is None else version.clock,
+                is_in_sync=view.is_in_sync(peer, version, word),
                 lag_seconds=0.0 if age is None else age.seconds,
             )

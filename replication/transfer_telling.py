@@ -38,6 +38,8 @@ class TransferTelling:
         self._name = name
         self._wall_clock = wall_clock
         self._running: Counter[Direction] = Counter()
+        #: What each replica was sent last, whole.
+        self.sent: dict[Member, Point] = {}
 
     def transfer_started(self, direction: Direction, peer: Member) -> None:
         """A process was started."""
@@ -46,6 +48,7 @@ class TransferTelling:
 
     def version_sent(self, peer: Member, version: Point, moved_bytes: int, seconds: float) -> None:
         """The peer has a version."""
+        self.sent[peer] = version
         self._moved(Direction.UPLOAD, peer, moved_bytes, seconds)
         self._tell("version_sent", peer=self._name(peer), version=version, bytes=moved_bytes, seconds=seconds)
 

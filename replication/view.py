@@ -20,7 +20,7 @@ from replication.places import Places
 from replication.replica import Replica
 from replication.replica_settings import Member
 from replication.transfer_figures import Figure
-from replication.version import Version
+from replication.version import Point, Version
 
 Names = Callable[[Member], str]
 """How the configuration spells a member."""
@@ -63,12 +63,29 @@ def leaders_word(replica: Replica, now: float) -> Word | None:
     return Word(settings.me, version, name, now, now + settings.timeout_seconds)
 
 
-def is_in_sync(peer: Peer, word: Word | None) -> bool:
-    """Whether a replica reported the leader's version; who reports no digest is taken at its word."""
-    if word is None or word.version is None or peer.version is None:
+def version_of(peer: Peer, sent: Mapping[Member, Point]) -> Version | None:
+    """Return what a replica holds as far as is known.
+
+    Ours report it. A real condor_replication does not say what it holds after it has fetched that, so what it was sent
+    whole counts.
+
+    Args:
+        peer: the replica.
+        sent: what each was sent last.
+    """
+    point = sent.get(peer.member)
+    if peer.is_ours is not False or point is None:
+        return peer.version
+    return Version.adopted(point) if peer.version is None or peer.version.point < point else peer.version
+
+
+def is_in_sync(peer: Peer, version: Version | None, word: Word | None) -> bool:
+    """Whether a replica, which holds this version, holds the leader's; where no digest is told the name counts."""
+    if word is None or word.version is None or version is None:
         return False
-    is_same_name = peer.version.point == word.version.point
-    return is_same_name and (not peer.fingerprint or peer.fingerprint in {word.fingerprint, ""})
+    fingerprint = "" if peer.is_ours is False else peer.fingerprint
+    is_same_name = version.point == word.version.point
+    return is_same_name and (fingerprint == word.fingerprint or "" in {fingerprint, word.fingerprint})
 
 
 def peer_state(peer: Peer, now: float) -> str:
@@ -138,6 +155,7 @@ class Surroundings:
     Attributes:
         places: where the state lies.
         transfers: the transferers that run.
+        sent: what each replica was sent last, whole.
         conflicts: what is kept (`replication.conflicts.document`), the oldest first.
         pending: which of them, by identifier, are to be merged or restored.
         watching: why changes are not noticed at once, or the state cannot be read; None if all is well.
@@ -150,6 +168,7 @@ class Surroundings:
 
     places: Places
     transfers: tuple[Figure, ...]
+    sent: Mapping[Member, Point]
     conflicts: tuple[Mapping[str, Any], ...]
     pending: Mapping[str, str]
     watching: str | None
@@ -178,7 +197,10 @@ def status_of(replica: Replica, lag: Lag, now: float, *, names: Names, around: S
         leader=None if word is None else names(word.member),
         epoch=replica.epoch,
         version=None if own is None else _version(own, around.changed),
-        replicas=tuple(_replica(peer, word, lag, now, names) for peer in replica.peers.values()),
+        replicas=tuple(
+            _replica(peer, version_of(peer, around.sent), word, lag, now, names)
+            for peer in replica.peers.values()
+        ),
         conflicts=around.conflicts,
         transfers=tuple(_transfer(figure, names) for figure in around.transfers),
         files=tuple(_files(own, around.places)),
@@ -205,16 +227,17 @@ def _version(own: Own, changed: float | None) -> status.Version:
     )
 
 
-def _replica(peer: Peer, word: Word | None, lag: Lag, now: float, names: Names) -> status.Replica:
-    age = lag.age(peer.version, now) if is_known(peer) else None
-    version = peer.version
+def _replica(
+    peer: Peer, version: Version | None, word: Word | None, lag: Lag, now: float, names: Names
+) -> status.Replica:
+    age = lag.age(version, now) if is_known(peer) else None
     return status.Replica(
         address=names(peer.member),
         version=None if version is None else status.Point(version.gid, version.clock),
         lag_seconds=None if age is None else round(age.seconds, 3),
         state=peer_state(peer, now),
         implementation={True: "ours", False: "condor", None: "unknown"}[peer.is_ours],
-        in_sync=is_in_sync(peer, word),
+        in_sync=is_in_sync(peer, version, word),
     )
 
 

@@ -12,6 +12,7 @@ from replication.places import Places
 from replication.status import Change, Pending, Point
 from replication.transfer_figures import Figure
 from replication.transfer_terms import Direction
+from replication.version import Point as Point_
 from tests.replication.documents import CONFLICT
 from tests.replication.tellers import A, B, C, Story, T, held, one
 
@@ -22,6 +23,7 @@ PLACES = Places(
 AROUND = view.Surroundings(
     places=PLACES,
     transfers=(),
+    sent={},
     conflicts=(),
     pending={},
     watching=None,
@@ -119,9 +121,23 @@ def test_two_states_under_one_name_are_not_in_sync():
     story.hear(C, "other", "10.3", "5.2")
     assert not story.replica("three").in_sync
     story.tell(events.Linked(C, is_ours=False))
-    story.tell(events.CondorSaid(C, events.CondorCommand.SOLICIT_VERSION_REPLY, events.Point(10, 3), state=2))
+    story.tell(events.CondorSaid(C, events.CondorCommand.SOLICIT_VERSION_REPLY, Point_(10, 3), state=2))
     assert story.replica("three").in_sync
     assert story.replica("three").implementation == "condor"
+
+
+def test_a_real_replica_holds_what_it_was_sent():
+    """A condor_replication fetches and does not say so; one of ours is believed only what it says."""
+    story = leading()
+    story.tell(events.Linked(C, is_ours=False))
+    story.now += 2.0
+    sent = {C: Point_(10, 1), A: Point_(10, 9)}
+    one_, three = story.status(sent=sent).replicas
+    assert (one_.version, three.version) == (Point(10, 1), Point(10, 1))
+    assert (three.in_sync, three.lag_seconds) == (True, 0.0)
+    assert story.replica("three").lag_seconds == 2.0
+    (_, three) = story.status(sent={C: Point_(5, 1)}).replicas
+    assert three.version == Point(5, 2)
 
 
 def test_nobody_is_in_sync_without_a_leader():
@@ -175,9 +191,7 @@ def test_a_folder_shows_its_files_up_to_a_limit():
 
 def test_what_is_around_the_machine_is_passed_on():
     """Transfers, conflicts, what waits, and why the state is not watched."""
-    figure = Figure(
-        Direction.UPLOAD, C, "moving", events.Point(10, 1), 4096, 65536, 20480.44, 3.02, 1795324300.0
-    )
+    figure = Figure(Direction.UPLOAD, C, "moving", Point_(10, 1), 4096, 65536, 20480.44, 3.02, 1795324300.0)
     status = leading().status(
         transfers=(figure,),
         conflicts=(CONFLICT,),
