@@ -8,9 +8,6 @@ Exit status: 0 done, 1 refused, cancelled or not done in time, 2 wrong usage or 
 """
 
 import argparse
-import getpass
-import socket
-import sys
 from collections.abc import Callable
 
 import attrs
@@ -22,16 +19,20 @@ from daemoncore.client import Client
 from daemoncore.config import ConfigurationError
 from had.ctl import tables, verdict
 from had.ctl.ask import Reply, RequestError, request
+from had.ctl.changing import (
+    PATIENCE_SECONDS,
+    POLL_SECONDS,
+    PlanError,
+    change_arguments,
+    ended,
+    operator_name,
+    say,
+)
 from had.ctl.configured import Configured, read_configured, report_unusable, source_arguments
-from had.ctl.confirmation import UnansweredError, is_confirmed
+from had.ctl.confirmation import is_confirmed
 from had.ctl.durations import duration_argument
 from had.ctl.naming import NamingError, entry_named
 from had.ctl.pool import Pool
-
-#: How often the members are asked whether it came true, in seconds.
-POLL_SECONDS = 0.1
-#: What a change may take beyond the times of the configuration, in seconds.
-PATIENCE_SECONDS = 5.0
 
 
 @attrs.frozen
@@ -57,21 +58,9 @@ class Plan:
     done: Callable[[Pool], str]
 
 
-class PlanError(Exception):
-    """The change cannot be made; `status` is the exit status."""
-
-    def __init__(self, text: str, status: int = 1) -> None:
-        super().__init__(text)
-        self.status = status
-
-
 def add_arguments(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the three verbs."""
-    change = argparse.ArgumentParser(add_help=False)
-    change.add_argument("--reason", default="", metavar="TEXT", help="why; shown by status, kept in the logs")
-    change.add_argument("--dry-run", action="store_true", help="only say what would be done")
-    change.add_argument("--yes", action="store_true", help="do not ask")
-    parents = [source_arguments(), change]
+    parents = [source_arguments(), change_arguments()]
     switchover = subparsers.add_parser(
         "switchover", parents=parents, help="move leadership to another member, without an overlap"
     )
@@ -98,26 +87,20 @@ def run(arguments: argparse.Namespace) -> int:
         configured = read_configured(arguments)
     except ConfigurationError as error:
         return report_unusable(error)
+    return ended(lambda: _change(arguments, configured))
+
+
+def _change(arguments: argparse.Namespace, configured: Configured) -> int:
     pool = configured.ask_once()
-    print(tables.render(tables.STATUS_COLUMNS, tables.status_rows(pool)), flush=True)
-    try:
-        plan: Plan = arguments.plan(arguments, pool, configured)
-        if arguments.dry_run:
-            _say(f"{plan.question} Nothing was done (--dry-run).")
-            return 0
-        if not is_confirmed(plan.question, is_yes=arguments.yes):
-            _say("nothing was done")
-            return 1
-        return trio.run(_carry_out, plan, arguments.reason, configured)
-    except PlanError as error:
-        _say(str(error))
-        return error.status
-    except UnansweredError as error:
-        _say(str(error))
-        return 2
-    except RequestError as error:
-        _say(str(error))
+    print(tables.status_text(pool), flush=True)
+    plan: Plan = arguments.plan(arguments, pool, configured)
+    if arguments.dry_run:
+        say(f"{plan.question} Nothing was done (--dry-run).")
+        return 0
+    if not is_confirmed(plan.question, is_yes=arguments.yes):
+        say("nothing was done")
         return 1
+    return trio.run(_carry_out, plan, arguments.reason, configured)
 
 
 def plan_switchover(arguments: argparse.Namespace, pool: Pool, configured: Configured) -> Plan:
@@ -145,17 +128,11 @@ def plan_switchover(arguments: argparse.Namespace, pool: Pool, configured: Confi
         values={"To": target or ""},
         recipients=(leader,),
         has_come_true=has_come_true,
-        within_seconds=_stop_timeout(configured)
+        within_seconds=configured.stop_timeout_seconds
         + 2 * configured.connection_timeout_seconds
         + PATIENCE_SECONDS,
         done=lambda now: f"{now.leader} leads and its {name} runs",
     )
-
-
-def _stop_timeout(configured: Configured) -> float:
-    value = configured.configuration.get("HAD_CONTROLLEE_STOP_TIMEOUT")
-    assert isinstance(value, int | float), "the table gives it a default"
-    return float(value)
 
 
 def _target(name: str | None, pool: Pool, leader: str) -> str | None:
@@ -199,7 +176,7 @@ def plan_resume(_arguments: argparse.Namespace, pool: Pool, configured: Configur
         values={},
         recipients=_anybody(pool),
         has_come_true=_is_free_and_led,
-        within_seconds=_stop_timeout(configured)
+        within_seconds=configured.stop_timeout_seconds
         + 2 * configured.connection_timeout_seconds
         + PATIENCE_SECONDS,
         done=lambda now: f"nothing is paused or held on {_count(now)}, and {now.leader} leads",
@@ -231,26 +208,26 @@ async def _carry_out(plan: Plan, reason: str, configured: Configured) -> int:
     began = trio.current_time()
     reply = await _send(plan, reason, configured, caller)
     if not reply.is_accepted:
-        _say(f"refused: {reply.text}")
+        say(f"refused: {reply.text}")
         return 1
-    _say(f"accepted: {reply.text}")
+    say(f"accepted: {reply.text}")
     while True:
         pool = await configured.ask(caller)
         elapsed = trio.current_time() - began
         if plan.has_come_true(pool):
-            print(tables.render(tables.STATUS_COLUMNS, tables.status_rows(pool)), flush=True)
-            _say(f"done after {elapsed:.1f} s: {plan.done(pool)}")
+            print(tables.status_text(pool), flush=True)
+            say(f"done after {elapsed:.1f} s: {plan.done(pool)}")
             return 0
         if elapsed >= plan.within_seconds:
             said = verdict.sentence(pool, verdict.problems(pool))
-            _say(f"it was accepted, and is not done after {elapsed:.0f} s. {said}")
+            say(f"it was accepted, and is not done after {elapsed:.0f} s. {said}")
             return 1
         await trio.sleep(POLL_SECONDS)
 
 
 async def _send(plan: Plan, reason: str, configured: Configured, caller: Client) -> Reply:
     """Send the request to the first recipient that replies."""
-    ad = ClassAd({**plan.values, "Reason": reason, "By": _operator()})
+    ad = ClassAd({**plan.values, "Reason": reason, "By": operator_name()})
     trouble: RequestError | None = None
     for entry in plan.recipients:
         try:
@@ -259,15 +236,3 @@ async def _send(plan: Plan, reason: str, configured: Configured, caller: Client)
             trouble = trouble or error
     assert trouble is not None, "a plan has a recipient"
     raise trouble
-
-
-def _operator() -> str:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = "unknown"
-    return f"{user}@{socket.gethostname()}"
-
-
-def _say(text: str) -> None:
-    print(f"hadctl: {tables.printable(text)}", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""What happened in a pool, as values in the order of time: the source of `hadctl history` and `hadctl events`.
+"""What happened in a pool, as values in the order of time: the source of `hadctl history`, `events` and `follow`.
 
 A member keeps its last transitions itself; whatever else changes between two readings (a controllee's process, a
 member that stops answering, a pause) is found by comparing them. Times are those of the member that speaks, so clocks
@@ -22,7 +22,8 @@ class Happening:
     Attributes:
         time: Unix time, by the clock of the member that tells it.
         node: the member that it happened to, or that tells it.
-        kind: `transition`, `controllee`, `peer`, `directive` or `answer`.
+        kind: `transition`, `controllee`, `peer`, `directive` or `answer`; of `hadctl follow` also `leader`, `replica`,
+            `sync` and `conflict`.
         text: what happened, for people.
         details: the same for programs.
     """
@@ -54,7 +55,8 @@ def between(before: Pool, after: Pool) -> list[Happening]:
     """Return what happened between two readings, the newest last."""
     found: list[Happening] = []
     for entry, answer in after.answers.items():
-        earlier = before.answers.get(entry, Answer(entry))
+        unknown: Answer[Status] = Answer(entry)
+        earlier = before.answers.get(entry, unknown)
         if answer.failure is not earlier.failure:
             found.append(_answering(entry, answer, after))
         if answer.status is not None:
@@ -74,7 +76,7 @@ def _transition(entry: str, change: Change) -> Happening:
     return Happening(change.time, entry, "transition", text, details)
 
 
-def _answering(entry: str, answer: Answer, pool: Pool) -> Happening:
+def _answering(entry: str, answer: Answer[Status], pool: Pool) -> Happening:
     now = max((one.received_at for one in pool.answers.values()), default=0.0)
     if answer.failure is None:
         return Happening(now, entry, "answer", "answers", (("error", None),))

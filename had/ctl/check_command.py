@@ -14,6 +14,7 @@ from had.ctl.configured import Configured, json_argument, read_configured, repor
 from had.ctl.consistency import Finding, Severity, check_pool, worst
 from had.ctl.manual_checks import check_configuration
 from had.ctl.pool import Pool
+from had.ctl.replica_consistency import check_replication
 
 
 def add_arguments(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -37,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"HAD UNKNOWN - {error.problems[0]}")
             return Severity.UNKNOWN
         return report_unusable(error)
-    pool = configured.ask_once()
+    pool = configured.ask_all_once()
     findings = _findings(configured, pool)
     severity = worst(findings)
     if arguments.monitoring:
@@ -59,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _findings(configured: Configured, pool: Pool) -> list[Finding]:
     return [
         *check_pool(pool, configured.connection_timeout_seconds),
+        *check_replication(pool),
         *check_configuration(configured.configuration, os.environ),
     ]
 
@@ -72,4 +74,7 @@ def monitoring_line(pool: Pool, findings: list[Finding]) -> str:
     # The bar separates text from figures, so there must be none in the text.
     text = "; ".join(chosen).replace("|", "/")
     figures = f"members={len(pool.everyone)} answering={len(pool.statuses)} leaders={len(pool.leaders)}"
+    if pool.replicas is not None:
+        in_sync = sum(pool.replicas.is_in_sync(entry) is True for entry in pool.replicas.entries)
+        figures += f" replicas={len(pool.replicas.entries)} in_sync={in_sync}"
     return f"HAD {severity.name} - {text} | {figures}"

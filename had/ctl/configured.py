@@ -1,7 +1,7 @@
 """What every verb that talks to the pool takes from the command line and the configuration.
 
-The machine need not be a member: only HAD_LIST, HAD_WITNESS_LIST, HAD_CONNECTION_TIMEOUT and the security settings
-count. Names are looked up here, before anything is connected; a name that is not known makes one member unreachable and
+The machine need not be a member: only HAD_LIST, HAD_WITNESS_LIST, REPLICATION_LIST and HAD_USE_REPLICATION, the timeouts
+and the security settings count. Names are looked up here, before anything is connected; a name that is not known makes one member unreachable and
 does not stop the verb.
 """
 
@@ -19,8 +19,9 @@ from daemoncore.client import Client
 from daemoncore.config import Configuration, ConfigurationError, load
 from daemoncore.pool_security import security_of
 from daemoncore.security import Security
-from had.ctl.ask import Target, ask_pool
+from had.ctl.ask import Target, ask_pool, ask_replicas
 from had.ctl.pool import Pool
+from had.ctl.replicas import Replicas
 
 #: Members are given at least this long to answer, however short HAD_CONNECTION_TIMEOUT is.
 MINIMUM_TIMEOUT_SECONDS = 1.0
@@ -37,6 +38,8 @@ class Configured:
         security: how to prove who we are.
         connection_timeout_seconds: T.
         timeout_seconds: how long a member may take to answer.
+        replicas: REPLICATION_LIST.
+        is_replicating: whether there are replication daemons that the members count on.
     """
 
     configuration: Configuration
@@ -45,6 +48,15 @@ class Configured:
     security: Security
     connection_timeout_seconds: float
     timeout_seconds: float
+    replicas: tuple[Target, ...] = ()
+    is_replicating: bool = False
+
+    @property
+    def stop_timeout_seconds(self) -> float:
+        """HAD_CONTROLLEE_STOP_TIMEOUT."""
+        value = self.configuration.get("HAD_CONTROLLEE_STOP_TIMEOUT")
+        assert isinstance(value, int | float), "the table gives it a default"
+        return float(value)
 
     def caller(self) -> Client:
         """Return a client; its sessions last as long as it does."""
@@ -54,13 +66,43 @@ class Configured:
         """Return the member of that entry."""
         return next(target for target in (*self.members, *self.witnesses) if target.entry == entry)
 
+    def replica(self, entry: str) -> Target:
+        """Return the replication daemon of that entry."""
+        return next(target for target in self.replicas if target.entry == entry)
+
     async def ask(self, caller: Client | None = None) -> Pool:
         """Ask every member."""
         return await ask_pool(self.members, self.witnesses, caller or self.caller(), self.timeout_seconds)
 
+    async def ask_replicas(self, caller: Client | None = None) -> Replicas:
+        """Ask every replication daemon."""
+        return await ask_replicas(self.replicas, caller or self.caller(), self.timeout_seconds)
+
+    async def ask_all(self, caller: Client | None = None) -> Pool:
+        """Ask every member, and at the same time the replication daemons if the members count on them."""
+        asking = caller or self.caller()
+        found: list[Replicas] = []
+
+        async def ask_them() -> None:
+            found.append(await self.ask_replicas(asking))
+
+        async with trio.open_nursery() as nursery:
+            if self.is_replicating:
+                nursery.start_soon(ask_them)
+            pool = await self.ask(asking)
+        return attrs.evolve(pool, replicas=found[0] if found else None)
+
     def ask_once(self) -> Pool:
         """Ask every member from a program that does nothing else."""
         return trio.run(self.ask)
+
+    def ask_replicas_once(self) -> Replicas:
+        """Ask every replication daemon from a program that does nothing else."""
+        return trio.run(self.ask_replicas)
+
+    def ask_all_once(self) -> Pool:
+        """Ask everybody from a program that does nothing else."""
+        return trio.run(self.ask_all)
 
 
 def source_arguments() -> argparse.ArgumentParser:
@@ -105,21 +147,41 @@ def read_configured(
     """
     surroundings = os.environ if environment is None else environment
     configuration = load(arguments.config, local_name=arguments.local_name, environment=surroundings)
-    entries = configuration.get("HAD_LIST")
-    if not isinstance(entries, tuple) or not entries:
+    if not _entries(configuration, "HAD_LIST"):
         text = "must name the members of the election (it is not set)"
         raise ConfigurationError([configuration.problem("HAD_LIST", text)])
-    witnesses = configuration.get("HAD_WITNESS_LIST")
     timeout = configuration.get("HAD_CONNECTION_TIMEOUT")
     assert isinstance(timeout, int | float), "the table gives it a default"
+    replicas = tuple(_target(entry) for entry in _entries(configuration, "REPLICATION_LIST"))
     return Configured(
         configuration,
-        tuple(_target(entry) for entry in dict.fromkeys(entries)),
-        tuple(_target(entry) for entry in dict.fromkeys(witnesses if isinstance(witnesses, tuple) else ())),
+        tuple(_target(entry) for entry in _entries(configuration, "HAD_LIST")),
+        tuple(_target(entry) for entry in _entries(configuration, "HAD_WITNESS_LIST")),
         security_of(configuration, is_tool=True),
         float(timeout),
         arguments.timeout or max(float(timeout), MINIMUM_TIMEOUT_SECONDS),
+        replicas,
+        bool(replicas) and bool(configuration.get("HAD_USE_REPLICATION")),
     )
+
+
+def read_replicated(arguments: argparse.Namespace) -> Configured:
+    """Return what the configuration says about a pool that must have replication daemons; all verbs ask them then.
+
+    Raises:
+        ConfigurationError: with everything that is wrong.
+    """
+    configured = read_configured(arguments)
+    if not configured.replicas:
+        text = "must name the replication daemons (it is not set)"
+        raise ConfigurationError([configured.configuration.problem("REPLICATION_LIST", text)])
+    return attrs.evolve(configured, is_replicating=True)
+
+
+def _entries(configuration: Configuration, knob: str) -> tuple[str, ...]:
+    """Return the entries of a list, each once."""
+    entries = configuration.get(knob)
+    return tuple(dict.fromkeys(entries)) if isinstance(entries, tuple) else ()
 
 
 def _target(entry: str) -> Target:

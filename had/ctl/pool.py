@@ -1,16 +1,21 @@
 """What the members of a pool say, side by side: the value on which every reading verb works.
 
-`Answer` is one member's status document, or one word for why there is none. `Pool` is all of them with the lists of
+`Answer` is one daemon's status document, or one word for why there is none. `Pool` is all of them with the lists of
 the configuration. Nothing here asks anybody; `had.ctl.ask` does.
 """
 
+from __future__ import annotations
+
 import enum
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import attrs
 
 from had.status import Peer, Status
+
+if TYPE_CHECKING:
+    from had.ctl.replicas import Replicas
 
 
 class Failure(enum.Enum):
@@ -24,8 +29,8 @@ class Failure(enum.Enum):
     UNREACHABLE = "there is no way to it"
     #: It is alive and does not let us read its status.
     DENIED = "it does not let us in"
-    #: It is alive and does not know the question, as a real condor_had does not.
-    UNKNOWN_COMMAND = "it does not know the question, as a real condor_had does not"
+    #: It is alive and does not know the question, as a real condor_had or condor_replication does not.
+    UNKNOWN_COMMAND = "it does not know the question, as HTCondor's own daemon does not"
     #: What answers there does not speak the protocol.
     PROTOCOL = "what answers there does not speak the protocol"
 
@@ -35,9 +40,20 @@ class Failure(enum.Enum):
         return "protocol" if self is Failure.UNKNOWN_COMMAND else self.name.lower()
 
 
+class Dated(Protocol):
+    """A status document says when it was said."""
+
+    @property
+    def time(self) -> float | None:
+        """Unix time, by the clock of who said it."""
+
+
+Said = TypeVar("Said", bound=Dated)
+
+
 @attrs.frozen
-class Answer:
-    """What one member said.
+class Answer(Generic[Said]):
+    """What one daemon said.
 
     Attributes:
         entry: the member, as the list spells it.
@@ -51,7 +67,7 @@ class Answer:
 
     entry: str
     document: Mapping[str, Any] | None = None
-    status: Status | None = None
+    status: Said | None = None
     failure: Failure | None = None
     detail: str = ""
     seconds: float = 0.0
@@ -73,11 +89,13 @@ class Pool:
         members: entries of HAD_LIST, best first.
         witnesses: entries of HAD_WITNESS_LIST.
         answers: one answer for each of them.
+        replicas: what their replication daemons say; None if they were not asked, or there are none.
     """
 
     members: tuple[str, ...]
     witnesses: tuple[str, ...] = ()
-    answers: Mapping[str, Answer] = attrs.field(factory=dict)
+    answers: Mapping[str, Answer[Status]] = attrs.field(factory=dict)
+    replicas: Replicas | None = None
 
     @property
     def everyone(self) -> tuple[str, ...]:
@@ -111,6 +129,20 @@ class Pool:
             return None
         is_agreed = all(status.leader == leaders[0] for status in self.statuses.values())
         return leaders[0] if is_agreed else None
+
+    def replica_of(self, entry: str) -> str | None:
+        """The replication daemon beside a member: both lists name the same hosts in the same order. None for a witness."""
+        return dict(self._pairs).get(entry)
+
+    def member_of(self, replica: str) -> str | None:
+        """The member beside a replication daemon."""
+        return {beside: entry for entry, beside in self._pairs}.get(replica)
+
+    @property
+    def _pairs(self) -> list[tuple[str, str]]:
+        entries = () if self.replicas is None else self.replicas.entries
+        is_alike = len(entries) == len(self.members)
+        return list(zip(self.members, entries, strict=True)) if is_alike else []
 
     def views_of(self, entry: str) -> dict[str, Peer]:
         """What each member that answered knows of another."""

@@ -9,8 +9,9 @@ import json
 import sys
 
 from daemoncore.config import ConfigurationError
-from had.ctl import tables, verdict
+from had.ctl import tables, verdict, watch
 from had.ctl.configured import (
+    Configured,
     json_argument,
     read_configured,
     report_unusable,
@@ -30,6 +31,12 @@ def add_arguments(subparsers: "argparse._SubParsersAction[argparse.ArgumentParse
         "status", parents=[source_arguments()], help="show every member, and whether the pool is in order"
     )
     json_argument(parser)
+    watch_argument(parser)
+    parser.set_defaults(run=run)
+
+
+def watch_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare `--watch`."""
     parser.add_argument(
         "--watch",
         nargs="?",
@@ -38,7 +45,6 @@ def add_arguments(subparsers: "argparse._SubParsersAction[argparse.ArgumentParse
         metavar="SECONDS",
         help="show it again and again, each second or as often as told, until Ctrl-C",
     )
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -48,11 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
     except ConfigurationError as error:
         return report_unusable(error)
     if arguments.watch is not None:
-        # Imported late: rich takes longer to import than a status takes to ask.
-        from had.ctl import watch
-
-        return watch.run(configured, arguments.watch, is_json=arguments.json)
-    pool = configured.ask_once()
+        return watch.run(_screen(configured), arguments.watch, is_json=arguments.json)
+    pool = configured.ask_all_once()
     found = verdict.problems(pool)
     if arguments.json:
         print(json.dumps(as_json(pool, found), indent=2))
@@ -61,7 +64,17 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if found else 0
 
 
+def _screen(configured: Configured) -> watch.Screen[Pool]:
+    caller = configured.caller()
+    return watch.Screen(
+        ask=lambda: configured.ask_all(caller),
+        document=lambda pool: as_json(pool, verdict.problems(pool)),
+        text=tables.status_text,
+        said=lambda pool: verdict.sentence(pool, verdict.problems(pool)),
+    )
+
+
 def show(pool: Pool, found: list[str]) -> None:
     """Print the table and the sentence."""
-    print(tables.render(tables.STATUS_COLUMNS, tables.status_rows(pool)), flush=True)
+    print(tables.status_text(pool), flush=True)
     print(tables.printable(verdict.sentence(pool, found)), file=sys.stderr, flush=True)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from had.ctl.pool import Pool
+from had.ctl.replica_verdict import standing
 
 
 def render(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -23,9 +24,23 @@ def printable(text: str) -> str:
 STATUS_COLUMNS = ("NODE", "STATE", "LEADER", "EPOCH", "CONTROLLEE", "HEARD", "VERSION", "KIND")
 
 
+def status_text(pool: Pool) -> str:
+    """Return the table of the members; with how good their replicas are, if the replication daemons were asked."""
+    rows = status_rows(pool)
+    if pool.replicas is None:
+        return render(STATUS_COLUMNS, rows)
+    cells = (_replica(pool, entry) for entry in pool.everyone)
+    return render((*STATUS_COLUMNS, "REPLICA"), [(*row, cell) for row, cell in zip(rows, cells, strict=True)])
+
+
 def status_rows(pool: Pool) -> list[tuple[str, ...]]:
     """Return one row for each member, in the order of the lists."""
     return [_row(pool, entry) for entry in pool.everyone]
+
+
+def _replica(pool: Pool, entry: str) -> str:
+    replica = pool.replica_of(entry)
+    return "" if replica is None or pool.replicas is None else standing(pool.replicas, replica)
 
 
 def _row(pool: Pool, entry: str) -> tuple[str, ...]:

@@ -1,13 +1,14 @@
 """Whether a pool is in order, in sentences: pure functions of what its members say.
 
 In order means: every member answers, exactly one leads, all follow it, its controllee runs there and nowhere else,
-nothing is paused or held, nobody abstains, everybody hears everybody, and all have the same shared settings. Whatever
-is not so is one sentence of `problems`, the worst first.
+nothing is paused or held, nobody abstains, everybody hears everybody, all have the same shared settings, and the
+replication is in order where there is one. Whatever is not so is one sentence of `problems`, the worst first.
 """
 
 import time
 from collections.abc import Iterator
 
+from had.ctl import replica_verdict
 from had.ctl.pool import Failure, Pool
 from had.status import Paused, Status
 
@@ -25,6 +26,7 @@ def problems(pool: Pool) -> list[str]:
         *_abstentions(pool),
         *_deafness(pool),
         *_differences(pool),
+        *_replication(pool),
     ]
     return list(dict.fromkeys(found))
 
@@ -37,7 +39,8 @@ def sentence(pool: Pool, found: list[str]) -> str:
     assert leader is not None, "a pool without a leader is not in order"
     count = len(pool.everyone)
     agreed = f"all {count} members follow it" if count > 1 else "it is the only member"
-    return f"The pool is in order: {leader} leads, {_running(pool, leader)}, and {agreed}."
+    replicated = "" if pool.replicas is None else ", and their replicas are good"
+    return f"The pool is in order: {leader} leads, {_running(pool, leader)}, and {agreed}{replicated}."
 
 
 def _running(pool: Pool, leader: str) -> str:
@@ -124,6 +127,15 @@ def _differences(pool: Pool) -> Iterator[str]:
     if len(groups) > 1:
         shown = " / ".join(", ".join(entries) for entries in groups)
         yield f"the members do not share one configuration (HAD_LIST, HAD_CONNECTION_TIMEOUT and the like): {shown}"
+
+
+def _replication(pool: Pool) -> Iterator[str]:
+    if pool.replicas is None:
+        return
+    yield from replica_verdict.problems(pool.replicas)
+    leader, leaders = pool.leader, pool.replicas.leaders
+    if leader is not None and len(leaders) == 1 and pool.replica_of(leader) not in (None, *leaders):
+        yield f"{leader} leads the pool, and {leaders[0]} the replication, which is another host"
 
 
 def configurations(pool: Pool) -> list[list[str]]:

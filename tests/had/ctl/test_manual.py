@@ -60,10 +60,13 @@ def test_every_option_is_documented():
 
 
 def test_every_sub_verb_is_named():
-    """The sub-verbs of `keys` and `config` are named in their sections."""
-    for name in ("keys", "config"):
-        for verb in verbs(verbs(parser())[name]):
-            assert f"{name} {verb}`" in sections()[name]
+    """The sub-verbs of a verb are named in its section."""
+    assert [name for name, verb in verbs(parser()).items() if verbs(verb)] == [
+        *("replication", "conflicts", "keys", "config"),
+    ]
+    for name, parent in verbs(parser()).items():
+        for verb in verbs(parent):
+            assert re.search(rf"`(?:hadctl )?{name} {verb}[ `]", sections()[name]), f"{name} {verb}"
 
 
 def test_every_verb_explains_itself():
