@@ -7,7 +7,7 @@ import json
 import pytest
 import trio
 
-from had.ctl import follow_command, following, merge_commands
+from had.ctl import follow_command, following, merge_commands, replication_command, watch
 from had.ctl.__main__ import main
 from had.ctl.changing import PlanError
 from had.ctl.configured import read_configured
@@ -74,6 +74,26 @@ async def test_status_not_in_order(hadctl):
     document = json.loads(out)
     assert (status, document["in_order"], document["leader"]) == (1, False, next(iter(document["members"])))
     assert list(document["members"].values())[1]["conflicts"] == [EARLY]
+
+
+async def test_watching(played, capsys):
+    """With --watch the tables and the sentence come again and again, or one object a line."""
+    screen = replication_command._screen(read_configured(words(played), {}))
+    for is_json in (False, True):
+        with watch._shower(screen, is_json=is_json) as show, trio.CancelScope() as scope:
+            readings = []
+
+            def seen(reading, show=show, readings=readings, scope=scope):
+                show(reading)
+                readings.append(reading)
+                if len(readings) == 2:
+                    scope.cancel()
+
+            await watch._watch(screen, 0.01, seen)
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("The replication is not in order") for line in lines) == 2
+    assert sum(line.startswith("NODE") for line in lines) == 2
+    assert [json.loads(line)["in_order"] for line in lines[-2:]] == [False, False]
 
 
 async def test_the_pools_status_shows_replicas(played, hadctl):
