@@ -46,6 +46,7 @@ from replication.manifest import Held, fingerprint, total_bytes
 from replication.peers import Peer, Wanted
 from replication.replica_settings import Member, ReplicaSettings
 from replication.revisions import Revisions
+from replication.transitions import LEGAL, Reason
 from replication.version import Point, Version
 
 QUIET_SECONDS = 2.0
@@ -298,7 +299,7 @@ class Replica:
         if self.ledger.is_altered or not is_going_on:
             self.ledger.claim = epoch or readings.next_gid(self.known_gids(), self.settings.place)
         if self.state is not State.LEADER:
-            self._become(State.LEADER, "had leads")
+            self._become(State.LEADER, Reason.LEADS)
         if not is_stopped:
             self._watch()
 
@@ -589,25 +590,25 @@ class Replica:
 
     def _change_state(self) -> None:
         if self.state is State.VERSION_REQUESTING:
-            t = self.started_at
-            if all(p.has_answered(self._now, t, self.settings) for p in self.peers.values()):
+            if all(p.has_answered(self._now, self.started_at, self.settings) for p in self.peers.values()):
                 if self.wanted() is None:
-                    self._become(State.BACKUP, "nothing newer is held elsewhere")
+                    self._become(State.BACKUP, Reason.NOTHING_NEWER)
                 else:
-                    self._become(State.VERSION_DOWNLOADING, "a newer version is held elsewhere")
+                    self._become(State.VERSION_DOWNLOADING, Reason.NEWER_ELSEWHERE)
         elif self.state is State.VERSION_DOWNLOADING:
             if self.wanted() is None:
-                self._become(State.BACKUP, "the newest version is here")
+                self._become(State.BACKUP, Reason.NEWEST_IS_HERE)
             elif self._now >= self.started_at + self.settings.lifetime_seconds:
-                self._become(State.BACKUP, "the newest version could not be fetched in time")
+                self._become(State.BACKUP, Reason.NOT_IN_TIME)
         is_written = not self.ledger.is_busy and self.ledger.claim is None and self.is_resting
         if self.is_ending and is_written and not self.ledger.is_leading:
             self.is_ending, self.epoch = False, None
             if self.state is State.LEADER:
-                self._become(State.BACKUP, "had leads no more")
+                self._become(State.BACKUP, Reason.LEADS_NO_MORE)
 
-    def _become(self, target: State, reason: str) -> None:
-        self._emit(effects.Transition(self.state, target, reason))
+    def _become(self, target: State, reason: Reason) -> None:
+        assert reason in LEGAL.get((self.state, target), ()), f"{self.state} to {target}: {reason}"
+        self._emit(effects.Transition(self.state, target, reason.value))
         was_leader = self.state is State.LEADER
         self.state = target
         if was_leader:

@@ -61,6 +61,7 @@ SANS_IO = [
             "replica_settings",
             "revisions",
             "speech",
+            "transitions",
             "version",
         )
     ),
