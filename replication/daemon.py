@@ -57,7 +57,8 @@ from replication.service import Asked, Reins, Service
 from replication.settings import Settings, needs_restart
 from replication.starts import count_start
 from replication.status import Status
-from replication.store import Store, StoreSettings
+from replication.store import Store
+from replication.store_terms import StoreSettings
 from replication.telling import Telling
 from replication.transfer_terms import Terms
 from replication.transfers import Transfers
@@ -217,16 +218,18 @@ class Daemon:
         settings = self.settings
         if self._store.has_journal:
             await self._attendance.first_word(CONFIRMATION_TIMEOUTS * settings.connection_timeout_seconds)
-        held = await trio.to_thread.run_sync(
+        opening = await trio.to_thread.run_sync(
             functools.partial(self._store.open, is_controllee_running=self._has_leader_spoken)
         )
-        replica = self._replica = Replica(settings.replica(), held, instance, boottime.now())
-        self._hands.holds(held)
+        for sentence in opening.sentences:
+            self._telling.log("found_at_start", text=sentence)
+        replica = self._replica = Replica(settings.replica(), opening.held, instance, boottime.now())
+        self._hands.holds(opening.held)
         self._driver = Driver(
             replica, self._perform, self, tick=Tick(), droppable=(Heard,), finished=Finished
         )
         unposted, self._unposted = self._unposted, []
-        for event in (RevisionsWaiting(self._store.waiting_count), self._store.archived, *unposted):
+        for event in (*opening.events, *unposted):
             self._driver.post(event)
         return self._driver
 
@@ -345,7 +348,7 @@ class Daemon:
             conflicts=store.conflicts,
             pending=store.pending,
             watching=store.fault,
-            changed=self._telling.changed,
+            changed=store.changed_at,
             history=tuple(self._telling.history),
             program=VERSION,
             shared_hash=self.settings.shared_hash,
