@@ -7,6 +7,9 @@ conflict of another node is borrowed from there before, with the ancestor that a
 *Merge* is for Accountant's logs (`replication.accountant`): what either side charged is charged once. *Restore* lets
 the conflict be the state; what stood there is kept as a conflict in turn.
 
+One partition may leave several conflicts of one history, each where somebody gave it up: a follower's, and its leader's,
+which holds all of the follower's and more. What one conflict holds of another is merged once (`_covers`).
+
 A conflict is merged once, whatever crashes: before the pair changes, each conflict notes the version that will hold it
 (`merging_into`), and the first thing at every start is to see whether that version came to be (`resolve`).
 
@@ -114,9 +117,14 @@ class Reviser:
         """Give what is scheduled: a restore first, since it makes merges before it void; then the oldest first."""
         found = [
             Revision(Act(copy.notes["scheduled"]["act"]), copy, archive)
-            for archive in self._archives
-            for copy in archive.copies()
+            for archive, copy in self._copies()
             if copy.notes.get("scheduled") and not copy.notes.get("merged_into")
+        ]
+        merges = [one.copy for one in found if one.act is Act.MERGE]
+        found = [
+            one
+            for one in found
+            if one.act is Act.RESTORE or not any(_covers(other, one.copy) for other in merges)
         ]
         return sorted(
             found, key=lambda one: (one.act is Act.MERGE, float(one.copy.notes.get("kept_at") or 0.0))
@@ -126,11 +134,12 @@ class Reviser:
         """Give the conflicts that went into what is held, the newest last."""
         if held is None:
             return ()
-        copies = [copy for archive in self._archives for copy in archive.copies()]
-        done = [copy for copy in copies if copy.notes.get("merged_into")]
-        done = [copy for copy in done if held.version.has(_point(copy.notes["merged_into"]))]
+        done = [copy for _, copy in self._copies() if _is_in(copy, held)]
         done.sort(key=lambda copy: float(copy.notes.get("merged_at") or 0.0))
         return tuple(dict.fromkeys(copy.identifier for copy in done))[-IDENTIFIERS_LIMIT:]
+
+    def _copies(self) -> list[tuple[Archive, Copy]]:
+        return [(archive, copy) for archive in self._archives for copy in archive.copies()]
 
     def find(self, identifier: str) -> tuple[Archive, Copy] | None:
         """Find a conflict by its whole name, this node's own first."""
@@ -141,18 +150,21 @@ class Reviser:
         return None
 
     def has_base(self, held: Held, conflict: Copy) -> bool:
-        """Whether the state from which both grew is kept here."""
-        return self._ancestors.base_of(held.version, conflict.version) is not None
+        """Whether the state that a merge starts from is kept here."""
+        return self._base(held, conflict) is not None
 
     def schedule(self, identifier: str, act: Act, by: str) -> None:
         """Have it done at the next stop of the controllee; durable on return.
 
         Raises:
-            RevisionError: there is no such conflict here.
+            RevisionError: there is no such conflict here, or all of it was merged before.
         """
         archive, copy = self._known(identifier)
         if copy.notes.get("merged_into"):
             raise RevisionError(f"{identifier} is in version {copy.notes['merged_into']} already")
+        for _, other in self._copies():
+            if act is Act.MERGE and other.notes.get("merged_into") and _covers(other, copy):
+                raise RevisionError(f"{identifier} is a part of {other.identifier}, which was merged before")
         archive.note(copy, scheduled={"act": act.value, "by": by, "since": self._wall_clock()}, failure=None)
 
     def cancel(self, identifier: str) -> None:
@@ -183,11 +195,11 @@ class Reviser:
             self._check_names(copy)
             files = [record.to_document() for record in copy.files]
             return _plan(act, None, files=files, bytes=total_bytes(copy.files))
-        base = self._ancestors.base_of(held.version, copy.version)
+        base = self._base(held, copy)
         merged = self._merge(held, self._present(held), archive, copy)
         return _plan(
             act,
-            None if base is None else str(base.version.point),
+            None if base is None else str(base[1].version.point),
             rows=[_row(row) for row in merged.rows],
             warnings=list(merged.warnings),
             bytes=len(merged.contents.render()),
@@ -250,8 +262,12 @@ class Reviser:
         self._note(staged.done, merging_into=str(point))
 
     def succeeded(self, staged: Staged, point: Point) -> None:
-        """The version holds them."""
+        """The version holds them, and what they hold of other conflicts."""
         self._note(staged.done, merging_into=None, **self._settled(point))
+        merged = [one.copy for one in staged.done if one.act is Act.MERGE]
+        for archive, copy in self._copies():
+            if not copy.notes.get("merged_into") and any(_covers(one, copy) for one in merged):
+                archive.note(copy, **self._settled(point))
         self._make_room()
 
     def failed(self, staged: Staged) -> None:
@@ -303,11 +319,19 @@ class Reviser:
         if len(copy.files) != 1:
             raise RevisionError(f"{copy.identifier} is not one file, so no Accountant's log; export it")
         other = self._contents(archive.path_of(copy, copy.files[0].name), copy.files[0])
-        base, before = self._ancestors.base_of(held.version, copy.version), None
-        if base is not None and len(base.files) == 1:
-            path = self._ancestors.archive.path_of(base, base.files[0].name)
-            before = self._contents(path, base.files[0])
+        base, before = self._base(held, copy), None
+        if base is not None and len(base[1].files) == 1:
+            owner, kept = base
+            before = self._contents(owner.path_of(kept, kept.files[0].name), kept.files[0])
         return merge(before, present, other, self._half_life_seconds())
+
+    def _base(self, held: Held, copy: Copy) -> tuple[Archive, Copy] | None:
+        """Find what is held already of a conflict: an earlier part of it that was merged, else the common ancestor."""
+        parts = [one for one in self._copies() if _is_in(one[1], held) and _covers(copy, one[1])]
+        if parts:
+            return max(parts, key=lambda one: one[1].version.point)
+        ancestor = self._ancestors.base_of(held.version, copy.version)
+        return None if ancestor is None else (self._ancestors.archive, ancestor)
 
     def _contents(self, path: Path, record: FileRecord) -> LogContents:
         """Read one log as far as it belongs to a version."""
@@ -322,6 +346,19 @@ class Reviser:
             return parse(data)
         except CorruptLogError as error:
             raise RevisionError(f"{path}: {error}") from error
+
+
+def _covers(one: Copy, other: Copy) -> bool:
+    """Whether one conflict holds all that another holds: it grew out of it, and neither was changed by other hands."""
+    are_versions = one.notes.get("is_version") and other.notes.get("is_version")
+    is_later = one.version.point != other.version.point and one.version.has(other.version.point)
+    return bool(are_versions) and is_later
+
+
+def _is_in(copy: Copy, held: Held) -> bool:
+    """Whether a conflict went into what is held."""
+    text = copy.notes.get("merged_into")
+    return bool(text) and held.version.has(_point(text))
 
 
 def _plan(act: Act, base: str | None, **more: Any) -> dict[str, Any]:

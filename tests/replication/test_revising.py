@@ -62,13 +62,14 @@ class Node:
         """Look at the same disk with fresh eyes, as a daemon does that was restarted."""
         return Reviser(self.places, self.kept, self.ancestors, self.borrowed, lambda: 86400.0, lambda: 50.0)
 
-    def keep(self, archive, version, *contents):
+    def keep(self, archive, version, *contents, is_version=True):
         """Keep a copy of a state; return its name."""
         paths = {}
         for place, data in enumerate(contents):
             paths[str(place)] = self.folder / f"source{place}"
             paths[str(place)].write_bytes(data)
-        return archive.keep(version, records(*contents), paths, {"kept_at": 10.0}).identifier
+        notes = {"kept_at": 10.0, "is_version": is_version}
+        return archive.keep(version, records(*contents), paths, notes).identifier
 
     def remember(self, version, data):
         """Keep an ancestor."""
@@ -163,7 +164,7 @@ def test_a_restored_conflict_is_the_state(node):
 
 def test_what_cannot_be_merged_does_not_hold_up_the_rest(node):
     """A conflict that is no log waits no more and says why; the others are merged."""
-    bad = node.keep(node.kept, Version(130, 9, is_rooted=True), b"no log at all\n")
+    bad = node.keep(node.kept, BASE.led_by(386), b"no log at all\n")
     good = node.keep(node.kept, THEIRS, log(130))
     for name in (bad, good):
         node.reviser.schedule(name, Act.MERGE, "root")
@@ -266,3 +267,50 @@ def test_what_was_merged_elsewhere_into_another_history_is_not_named(node):
     assert node.reviser.merged(Held(BASE.led_by(514))) == ()
     assert node.reviser.merged(None) == ()
     assert node.reviser.merged(node.pair.held) == (name,)
+
+
+EARLIER, LATER = Version(130, 5, is_rooted=True), Version(130, 9, is_rooted=True)
+
+
+def test_a_part_of_another_conflict_is_merged_once(node):
+    """A follower's conflict and its leader's, which holds all of it and more, charge once; both are settled by that."""
+    part = node.keep(node.borrowed, EARLIER, log(120))
+    whole = node.keep(node.kept, LATER, log(130))
+    for name in (part, whole):
+        node.reviser.schedule(name, Act.MERGE, "root")
+    assert [one.copy.identifier for one in node.reviser.waiting()] == [whole]
+    node.revise()
+    assert usage_in(node.paths[0].read_bytes()) == 180
+    assert set(node.reviser.merged(node.pair.held)) == {part, whole}
+
+
+def test_the_rest_of_a_conflict_is_merged_after_its_part(node):
+    """A part was merged before the whole was known: then only the rest is charged; and the part is never merged after it."""
+    part = node.keep(node.borrowed, EARLIER, log(120))
+    node.reviser.schedule(part, Act.MERGE, "root")
+    node.revise()
+    assert usage_in(node.paths[0].read_bytes()) == 170
+    whole = node.keep(node.kept, LATER, log(130))
+    assert node.reviser.plan(node.pair.held, whole, Act.MERGE)["base"] == str(EARLIER.point)
+    node.reviser.schedule(whole, Act.MERGE, "root")
+    node.revise()
+    assert usage_in(node.paths[0].read_bytes()) == 180
+
+
+def test_a_part_that_comes_late_is_refused(node):
+    """When the whole was merged, a part that somebody finds later adds nothing and says why."""
+    whole = node.keep(node.kept, LATER, log(130))
+    node.reviser.schedule(whole, Act.MERGE, "root")
+    node.revise()
+    part = node.keep(node.borrowed, EARLIER, log(120))
+    with pytest.raises(RevisionError, match=f"is a part of {whole}"):
+        node.reviser.schedule(part, Act.MERGE, "root")
+
+
+def test_what_other_hands_changed_is_no_part_of_anything(node):
+    """A state that was changed by hand carries its parent's version, and is merged as what it is."""
+    edited = node.keep(node.kept, EARLIER, log(111), is_version=False)
+    whole = node.keep(node.kept, LATER, log(130))
+    for name in (edited, whole):
+        node.reviser.schedule(name, Act.MERGE, "root")
+    assert {one.copy.identifier for one in node.reviser.waiting()} == {edited, whole}
