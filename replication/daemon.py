@@ -370,6 +370,7 @@ class Daemon:
     def _scrape(self) -> bytes:
         if self._replica is not None:
             self._telling.measure(self._replica, boottime.now())
+            self._telling.store.measure(self._places, self._store.files, self._store.conflicts)
         return self._life.scrape()
 
     # --- events and effects -----------------------------------------------------------------------------------

@@ -61,7 +61,42 @@ EVENTS: Final[dict[str, tuple[Level, str]]] = {
     ),
     "state_revised": (ALWAYS, "Kept conflicts were merged into the state, or restored, as this version."),
     "state_not_revised": (WARNING, "What was scheduled of kept conflicts could not be done; it still waits."),
-    # What is done with kept conflicts.
+    # The disk side.
+    "found_at_start": (
+        WARNING,
+        "State and version were not as a clean end leaves them; the text says what was done about it.",
+    ),
+    "state_not_watched": (
+        WARNING,
+        "Changes are not noticed at once, or the state cannot be read or is not there; the text says why.",
+    ),
+    "state_watched": (ALWAYS, "The state is read and watched again."),
+    "background_failed": (WARNING, "Something that was asked of the disk in passing failed."),
+    # What is kept, and what is done with it.
+    "conflict_kept": (
+        WARNING,
+        "A state that is about to be replaced, and that did not go into what replaces it, was kept as a conflict.",
+    ),
+    "conflict_made_room": (
+        ALWAYS,
+        "An older conflict, which was exported or merged, was removed for a new one.",
+    ),
+    "conflicts_over_limit": (
+        ERROR,
+        "More conflicts are kept than REPLICATION_KEEP_CONFLICTS, since nobody exported or merged any.",
+    ),
+    "conflict_not_kept": (
+        ERROR,
+        "What somebody changed who must not could not be kept; it will be before it is replaced.",
+    ),
+    "conflict_not_usable": (
+        WARNING,
+        "A conflict that was scheduled can be neither merged nor restored, and waits no more.",
+    ),
+    "ancestor_not_kept": (
+        WARNING,
+        "The state that a leadership began with could not be kept: a merge may have to do without.",
+    ),
     "merge_scheduled": (
         ALWAYS,
         "A conflict is merged at the next stop of the controllee, because REPLICATION_MERGE says so.",

@@ -25,6 +25,7 @@ from replication.metrics import ReplicationMetrics
 from replication.replica import Replica
 from replication.replica_settings import Member
 from replication.status import HISTORY_LIMIT, Change
+from replication.store_telling import StoreTelling
 from replication.transfer_telling import TransferTelling
 from replication.version import Version
 
@@ -58,11 +59,10 @@ class Telling:
         self.history: deque[Change] = deque(maxlen=HISTORY_LIMIT)
         self.lag = Lag()
         self.last_turn = boottime.now()
-        #: Unix time at which the present version became held here, None if it was before the first turn.
-        self.changed: float | None = None
         self.commands = CommandWatch(self.log, metrics.message_rejected)
         self.links = LinkWatch(self.log, metrics, self.name)
         self.transfers = TransferTelling(self.log, metrics, self.name, wall_clock)
+        self.store = StoreTelling(self.log, metrics)
         self._peers: dict[Member, str] = {}
         self._leader: Member | None = None
         self._version: Version | None = None
@@ -140,7 +140,6 @@ class Telling:
         self._version = version
         if version is None or version == before or not self._has_turned:
             return
-        self.changed = self._wall_clock()
         is_other = before is None or before.gid != version.gid
         match event:
             case Installed():

@@ -10,12 +10,17 @@ import pytest
 from daemoncore.daemon_events import COMMAND_EVENTS, LIFE_EVENTS, PEER_EVENTS
 from daemoncore.metrics import DaemonMetrics
 from replication import effects, events
+from replication.archive import Copy
+from replication.conflicts import Keeping
 from replication.events import State
 from replication.log_events import EVENTS
 from replication.metrics import ReplicationMetrics
+from replication.places import Places
+from replication.store_terms import StandingFile
 from replication.telling import Telling
 from replication.transfer_terms import REMARKS, Direction
 from replication.version import Point
+from tests.replication.documents import CONFLICT, EXPORTED, MERGED
 from tests.replication.tellers import A, B, C, Story, T, held
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +49,9 @@ class Told(Story):
         logger.setLevel(logging.DEBUG)
         logger.propagate, logger.handlers = False, [self.handler]
         self.common = DaemonMetrics("replication", version="", revision="", start_time=0.0, routes=[])
-        self.metrics = ReplicationMetrics(self.common, me="two", members=NAMES.values(), files=["/state"])
+        self.metrics = ReplicationMetrics(
+            self.common, me="two", members=NAMES.values(), files=["/state", "/more"]
+        )
         self.wall = 1000.0
         self.telling = Telling(logger, self.metrics, NAMES, wall_clock=lambda: self.wall)
         super().__init__(*arguments, **keywords)
@@ -176,25 +183,21 @@ def test_a_replica_that_comes_and_goes_is_told_once():
 def test_a_leadership_is_told_with_its_parent_and_then_each_version():
     """Only the first of a leadership is a line for everybody."""
     story = leading()
-    story.wall = 2000.0
     story.tell(events.StateChanged(held("xy", "10.1").files))
     assert story.lines("leadership_recorded") == [{"version": Point(10, 0), "parent": Point(5, 2)}]
     assert story.lines("version_published") == [{"version": Point(10, 1)}]
-    assert story.telling.changed == 2000.0
     assert story.value("had_replication_version") == 1
 
 
 def test_a_version_from_elsewhere_is_told_when_it_is_installed():
     """One of another leadership is a line for everybody, those after it are not."""
     story = following()
-    assert story.telling.changed is None
     story.hear(A, "xy", "10.1", "5.2", leads=True)
     story.install(story.fetch("xy", "10.1", "5.2"))
     story.hear(A, "xyz", "10.2", "5.2", leads=True)
     story.install(story.fetch("xyz", "10.2", "5.2"))
     assert story.lines("state_joined") == [{"version": Point(10, 1)}]
     assert story.lines("version_installed") == [{"version": Point(10, 2)}]
-    assert story.telling.changed == 1000.0
 
 
 def test_a_state_without_a_number_is_told():
@@ -314,6 +317,66 @@ def test_what_arrived_and_what_was_damaged_is_told():
     assert story.lines("checksum_failed") == [{"peer": "three"}]
     assert story.lines("transferer_killed") == [{"peer": "three", "reason": "it was silent"}]
     assert story.value("had_replication_checksum_failures_total", peer="three") == 1
+
+
+def test_what_the_disk_side_keeps_is_told():
+    """A conflict, what had to make room for it, and that too many are kept."""
+    story = leading()
+    kept = Copy("5.2-0badcafe", held("x", "5.2").version, held("xyz", "5.2").files, {"reason": "it diverged"})
+    story.telling.store.conflict_kept(Keeping(kept, ("4.1-0badcafe",), is_over_limit=True))
+    assert story.lines("conflict_kept") == [
+        {"id": "5.2-0badcafe", "version": Point(5, 2), "bytes": 3, "reason": "it diverged"}
+    ]
+    assert story.lines("conflict_made_room") == [{"id": "4.1-0badcafe"}]
+    assert len(story.lines("conflicts_over_limit")) == 1
+    story.forget()
+    story.telling.store.conflict_kept(Keeping(kept, (), is_over_limit=False))
+    assert story.names() == ["conflict_kept"]
+
+
+def test_what_the_disk_side_cannot_do_is_told():
+    """Each with its sentence; that a fault is over too."""
+    story = leading()
+    story.forget()
+    store = story.telling.store
+    store.fault_changed("/state: there is no state")
+    store.fault_changed(None)
+    store.conflict_not_kept("the disk is full")
+    store.ancestor_not_kept("the disk is full")
+    store.conflict_not_usable("5.2-0badcafe", "it is no log")
+    store.background_failed("the disk is full")
+    assert story.names() == [
+        *("state_not_watched", "state_watched", "conflict_not_kept", "ancestor_not_kept"),
+        *("conflict_not_usable", "background_failed"),
+    ]
+    assert story.lines("state_not_watched") == [{"text": "/state: there is no state"}]
+
+
+def test_the_files_of_a_list_are_measured_each():
+    """One that is not there has no size."""
+    story = Told()
+    places = Places((Path("/state"), Path("/more")), False, Path("/Version"), Path("/had"), None)
+    story.telling.store.measure(places, [StandingFile("0", Path("/state"), 77, 1234.5)], [CONFLICT, MERGED])
+    assert story.value("had_replication_file_size_bytes", file="/state") == 77
+    assert story.value("had_replication_file_modified_timestamp_seconds", file="/state") == 1234.5
+    assert story.value("had_replication_file_size_bytes", file="/more") == 0
+    assert story.value("had_replication_conflicts") == 1
+    story.telling.store.measure(places, [], [EXPORTED])
+    assert story.value("had_replication_file_size_bytes", file="/state") == 0
+    assert story.value("had_replication_conflicts") == 0
+
+
+def test_a_folder_is_measured_as_one():
+    """The sum of its files, and the time of the newest."""
+    story = Told()
+    places = Places((Path("/state"),), True, Path("/Version"), Path("/had"), None)
+    files = [
+        StandingFile("a", Path("/state/a"), 70, 1234.5),
+        StandingFile("b/c", Path("/state/b/c"), 7, 1000.0),
+    ]
+    story.telling.store.measure(places, files, [])
+    assert story.value("had_replication_file_size_bytes", file="/state") == 77
+    assert story.value("had_replication_file_modified_timestamp_seconds", file="/state") == 1234.5
 
 
 def test_refusals_of_the_command_port_and_of_the_links_are_counted_and_told():
