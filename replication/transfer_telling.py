@@ -1,7 +1,7 @@
 """Tells people what the transferers do: the log and the metrics.
 
 A transfer is one version that moves. So a transferer that stays for later ones is many transfers, and one that ended
-before a version had moved is one that failed, was cancelled or was stale.
+without its version is a transfer that failed, was stale (the version was not wanted) or was cancelled on its way.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ class TransferTelling:
         """A process is gone; `moved_bytes` are those that no version came of."""
         self._count(direction, -1)
         self._metrics.bytes_moved(direction.value, moved_bytes)
-        if result != "ok":
+        # One that was ended while it only waited for a later version took nothing from anybody.
+        is_idle = result == "cancelled" and not moved_bytes
+        if result != "ok" and not is_idle:
             self._metrics.transfer_unsuccessful(direction.value, self._name(peer), result)
         fields = {"result": result, "seconds": round(seconds, 3), "reason": reason}
         event = "transfer_failed" if result == "failed" else "transfer_ended"

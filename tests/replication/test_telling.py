@@ -305,6 +305,17 @@ def test_a_transfer_that_came_to_nothing_is_counted_by_its_result(result, event)
     assert fields == {**row, "result": result, "seconds": 1.5, "reason": "why"}
 
 
+def test_a_process_that_only_waited_is_ended_without_being_counted():
+    """It took nothing from anybody; one that was never given its version has failed, or was not wanted."""
+    story = leading()
+    row = {"direction": "upload", "peer": "one"}
+    for result, count in (("cancelled", 0), ("failed", 1), ("stale", 1)):
+        story.telling.transfers.transfer_started(Direction.UPLOAD, A)
+        story.telling.transfers.transfer_ended(Direction.UPLOAD, A, result, 0, 1.5, "why")
+        assert story.value("had_replication_transfers_total", result=result, **row) == count
+    assert story.value("had_replication_transfers_in_progress", direction="upload") == 0
+
+
 def test_what_arrived_and_what_was_damaged_is_told():
     """A version that arrived is a transfer; one with another checksum is an error."""
     story = leading()
