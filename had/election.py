@@ -19,6 +19,9 @@ Between two leaders the one that ranks higher stays (`had.ranking.outranks`) and
 stops its controllee. A leader that gives up for any other reason stops its controllee *first* and then names its
 successor, which therefore starts without an election and without an overlap.
 
+Where a replica looks after the state (`had.custody`) a node whose state lacks something does not ask for leadership
+while another serves, and a leader that cannot hand on what its controllee wrote last goes on leading if it may.
+
 What is durable before it is visible: an epoch, before its leadership is announced or its controllee starts; a heard
 epoch, before its leader is followed; an operator's directive, before it is passed on.
 
@@ -35,6 +38,8 @@ import math
 import attrs
 
 from had import pool, requests
+from had.custody_events import EpochKnown, HandoverCalledOff, StartPostponed, StateReady
+from had.deadlines import UNHEARD_SHARE, deadlines
 from had.election_settings import ElectionSettings, Member
 from had.events import (
     Answer,
@@ -58,6 +63,7 @@ from had.events import (
     Record,
     Refused,
     RenewLease,
+    RestartRequested,
     ResumeRequested,
     Send,
     StartControllee,
@@ -67,11 +73,11 @@ from had.events import (
     Transition,
 )
 from had.fitness import Fitness, start_ends_at
-from had.ledger import DISK_RETRY_SECONDS, MAXIMUM_EPOCH, Ledger, owner
+from had.ledger import Ledger, owner
 from had.peers import Peer, Report, forget_strangers, live_leaders, relisted
 from had.ranking import Standing, outranks, standing
 from had.speech import Voice, compose, condor_kind, is_quiet, pause_end, spoken
-from had.transitions import LEGAL, Reason, Run, State
+from had.transitions import CAN_BE_CALLED_OFF, LEGAL, Reason, Run, State
 
 GUARD_SECONDS = 0.25
 """Nobody starts sooner than this after a leader's daemon was found gone: its guard needs up to 0.2 s (P4)."""
@@ -108,6 +114,8 @@ class Election:
         self.fitness = Fitness()
         self.unheard_since: float | None = None
         self.is_stopping = False
+        #: Whether this node could take over, or hand over, with nothing lost of what the controllee wrote.
+        self.is_ready = not settings.has_replica
         self.pause_ends_at = pause_end(record.directive, now)
         self.awaits: Member | None = None
         self.awaits_until = -math.inf
@@ -118,9 +126,9 @@ class Election:
         self.candidacy_since = now
         self._last_leader: Member | None = None
         self._leaderless = Reason.no_leader
-        self._not_before = -math.inf
+        self.not_before = -math.inf
         self.handed_over_at = -math.inf
-        self._awaits_successor_until = -math.inf
+        self.awaits_successor_until = -math.inf
         self._vouched_until = math.inf
         self._is_restarting = False
         self._is_finished = False
@@ -166,12 +174,12 @@ class Election:
         self._advance()
         if not self._is_finished:
             self._speak()
-        self._due = min(d for d in self._deadlines() if d > self._now)
+        self._due = min(d for d in deadlines(self) if d > self._now)
         return self._effects
 
     # --- events -----------------------------------------------------------------------------------------------
 
-    def _dispatch(self, event: Event) -> None:  # noqa: C901 -- a table, one line an event
+    def _dispatch(self, event: Event) -> None:  # noqa: C901, PLR0912 -- a table, one line an event
         match event:
             case Heard():
                 self._heard(event)
@@ -198,6 +206,10 @@ class Election:
             case ResumeRequested(request):
                 self._direct(attrs.evolve(self.directive, pause=None, hold=None))
                 self._answer(request, "automatic failover is on")
+            case RestartRequested(request):
+                self._restart_requested(request)
+            case StateReady() | StartPostponed() | HandoverCalledOff() | EpochKnown():
+                self._of_the_state(event)
 
     def _heard(self, event: Heard) -> None:
         message = event.message
@@ -205,10 +217,7 @@ class Election:
         if rejection is not None:
             self._note("message_rejected", peer=message.sender, reason=rejection)
             return
-        if (
-            message.epoch - self.ledger.wanted.epoch > pool.MAXIMUM_EPOCH_JUMP
-            or message.epoch > MAXIMUM_EPOCH
-        ):
+        if not self.ledger.is_plausible(message.epoch):
             self._note("message_rejected", peer=message.sender, reason="epoch_jump", epoch=message.epoch)
             message = attrs.evolve(message, epoch=0)
         if message.sender not in self.peers:
@@ -224,8 +233,7 @@ class Election:
         peer.is_ours = message.is_ours
         if pool.is_plausible(message.directive, self.ledger.wanted):
             self._adopt(message.directive)
-        if message.epoch > self.ledger.wanted.epoch:
-            self.ledger.keep(attrs.evolve(self.ledger.wanted, epoch=message.epoch))
+        self.ledger.learn(message.epoch)
 
     def _reached(self, event: Linked | Refused | Denied) -> None:
         """Our own connection to a member told us something of it."""
@@ -273,8 +281,44 @@ class Election:
             return
         self.fitness.forgive(self._now)
         if self.run in {Run.STARTING, Run.RUNNING} and self.handing_over is None:
-            self._is_restarting = True
-            self._stop_controllee(settings.stop_timeout_seconds)
+            self._restart()
+
+    def _restart_requested(self, request: int) -> None:
+        no = requests.objection_to_restart(self)
+        self._emit(Answer(request, is_accepted=no is None, text=no or "the controllee is being restarted"))
+        if no is None:
+            self._restart()
+
+    def _restart(self) -> None:
+        self._is_restarting = True
+        self._stop_controllee(self.settings.stop_timeout_seconds)
+
+    def _of_the_state(self, event: StateReady | StartPostponed | HandoverCalledOff | EpochKnown) -> None:
+        """What the state allows, as this node's replica sees it (`had.custody`)."""
+        match event:
+            case StateReady(is_ready):
+                self.voice.has_news |= is_ready is not self.is_ready
+                self.is_ready = is_ready
+            case StartPostponed() if self.run is Run.STARTING:
+                self.run_since = self._now
+            case HandoverCalledOff(text):
+                self._call_off(text)
+            case EpochKnown(epoch) if self.ledger.is_plausible(epoch) and owner(epoch, self.settings.members):
+                self.ledger.learn(epoch)
+
+    def _call_off(self, text: str) -> None:
+        """Go on leading rather than lose what was written last; not after standing still, nor beside another leader."""
+        is_alone = self._now >= self.not_before and not self.leaders
+        if self.handing_over not in CAN_BE_CALLED_OFF or not is_alone:
+            self._controllee_exited("requested")
+            return
+        self._note("handover_called_off", reason=self.handing_over.slug, peer=self.successor, text=text)
+        if self.hold is not None and self.hold.member == self.settings.me:
+            self._direct(attrs.evolve(self.directive, hold=None))
+        self.handing_over = self.successor = None
+        self._set_run(Run.STOPPED)
+        self.voice.has_news = True
+        self.fitness.called_off(self._now, self.settings)
 
     def _stop_requested(self, *, is_fast: bool) -> None:
         self.is_stopping = True
@@ -327,7 +371,7 @@ class Election:
         """
         timeout = self.settings.timeout_seconds
         if late_seconds > timeout / 4:
-            self._not_before = max(self._not_before, self._now + timeout)
+            self.not_before = max(self.not_before, self._now + timeout)
         if self.state is State.LEADER and self._now >= self._vouched_until and self.handing_over is None:
             self._hand_over(Reason.lease_lapsed, None, 0.0)
 
@@ -366,25 +410,17 @@ class Election:
         if best is not None:
             self._last_leader = best.member
         for peer in self.peers.values():
-            is_silent = peer.expires_at <= self._now and peer.refused_at < peer.heard_at
-            if is_silent and peer.noted_silent_at != peer.heard_at:
-                peer.noted_silent_at = peer.heard_at
+            if peer.falls_silent(self._now):
                 self._note("peer_silent", peer=peer.member)
 
     def _leader_vanished(self, report: Report) -> None:
-        """Decide what the end of a leader means: silence, an orderly step down, or a crash."""
-        peer = self.peers.get(report.member)
+        """Take note of what the end of a leader means; after a crash its guard is given its time."""
         # What another member said of it ends when that member's own wait ends, a little off our reckoning.
         slack = 0.0 if report.via is None else self.settings.heartbeat_seconds
-        is_refused = peer is not None and peer.refused_at >= report.heard_at
-        if peer is None or (self._now >= report.expires_at - slack and not is_refused):
-            self._leaderless = Reason.leader_silent
+        self._leaderless = pool.end_of_leader(self.peers, self._now, report, slack)
+        if self._leaderless is not Reason.leader_gone:
             return
-        if pool.has_resigned(self.peers, self._now, report):
-            self._leaderless = Reason.leader_resigned
-            return
-        self._leaderless = Reason.leader_gone
-        self._not_before = max(self._not_before, self._now + GUARD_SECONDS)
+        self.not_before = max(self.not_before, self._now + GUARD_SECONDS)
         if self.settings.restart_window_seconds > 0:
             self.awaits = report.member
             self.awaits_until = self._now + self.settings.restart_window_seconds
@@ -399,13 +435,8 @@ class Election:
             self._become_passive(Reason.leader_heard)
         elif self.peers and all(p.is_alive(self._now) and p.is_ours for p in self.peers.values()):
             self._become_passive(Reason.members_heard)
-        elif self._now >= self._pre_ends_at():
+        elif self._now >= self.started_at + pool.listening_seconds(self.peers, self.settings):
             self._become_passive(Reason.start_wait_over)
-
-    def _pre_ends_at(self) -> float:
-        has_condor = any(p.is_ours is False for p in self.peers.values())
-        wait = self.settings.condor_interval_seconds if has_condor else self.settings.timeout_seconds
-        return self.started_at + wait
 
     def _follow(self) -> None:
         """Take the best live leader for ours, once its epoch is on disk."""
@@ -437,7 +468,7 @@ class Election:
             return False
         self._make_claim()
         is_over = any(r.claim.state is not State.LEADER for r in offers)
-        if is_over and not self.leaders and self.ledger.has_claim and self._now >= self._not_before:
+        if is_over and not self.leaders and self.ledger.has_claim and self._now >= self.not_before:
             self._become_leader(Reason.handed_over)
         return True
 
@@ -453,7 +484,7 @@ class Election:
     def _may_elect(self) -> bool:
         """Whether anything but a leader keeps this node from being a candidate."""
         s = self.settings
-        if not self.is_able or self._now < self._awaits_successor_until:
+        if not self.is_able or self._now < self.awaits_successor_until:
             return False
         if pool.is_successor_due(self.peers, self._now, s, self.epoch):
             return False
@@ -492,7 +523,7 @@ class Election:
             if self._won is not None:
                 # The disk writes the epoch while the last leader's guard still has its time.
                 self._make_claim()
-                if self.ledger.has_claim and self._now >= self._not_before:
+                if self.ledger.has_claim and self._now >= self.not_before:
                     self._become_leader(self._won)
 
     def _has_won(self) -> Reason | None:
@@ -548,7 +579,8 @@ class Election:
         """Hand over to whom it is due: the returning primary, or a member whose controllee works."""
         if self.is_paused:
             return
-        primary = pool.claimant(self.peers, self._now, self.settings, self.hold)
+        can_wait = not self.is_ready or self._now < self.fitness.yields_from
+        primary = pool.claimant(self.peers, self._now, self.settings, self.hold, can_wait=can_wait)
         if primary is not None:
             self._hand_over(Reason.primary_returned, primary)
         elif self.fitness.abstains_since is not None and self.run is Run.STOPPED:
@@ -567,7 +599,7 @@ class Election:
             return False
         if self.unheard_since is None:
             self.unheard_since = self._now
-        return self._now >= self.unheard_since + t / 5
+        return self._now >= self.unheard_since + t * UNHEARD_SHARE
 
     # --- changes of state -------------------------------------------------------------------------------------
 
@@ -581,8 +613,9 @@ class Election:
         if self.state is State.LEADER:
             self.handed_over_at = self._now
             wait_seconds = pool.successor_wait_seconds(self.peers, self.successor, self.settings)
-            self._awaits_successor_until = self._now + wait_seconds
-            self.leadership_epoch, self.fitness.restart_at = 0, math.inf
+            self.awaits_successor_until = self._now + wait_seconds
+            self.leadership_epoch = 0
+            self.fitness.leads_no_more()
             self._leaderless = Reason.leader_resigned
         self._become(State.PASSIVE, reason)
         self.handing_over = None
@@ -619,7 +652,8 @@ class Election:
             self.offer_epoch = self.leadership_epoch
         self._is_restarting = False
         self.voice.has_news = True
-        if self.run is not Run.STOPPED:
+        # Where a replica keeps the state, what a controllee that is gone wrote last is still to be handed on.
+        if self.run is not Run.STOPPED or self.settings.has_replica:
             self._stop_controllee(seconds)
 
     def _start_controllee(self) -> None:
@@ -629,7 +663,7 @@ class Election:
 
     def _stop_controllee(self, seconds: float) -> None:
         self._set_run(Run.STOPPING)
-        self._emit(StopControllee(seconds))
+        self._emit(StopControllee(seconds, self.handing_over, self.successor))
 
     def _set_run(self, run: Run) -> None:
         self.voice.has_news |= Run.RUNNING in {self.run, run}
@@ -664,36 +698,3 @@ class Election:
 
     def _note(self, name: str, **fields: str | float | None) -> None:
         self._emit(Note(name, tuple(fields.items())))
-
-    # --- time -------------------------------------------------------------------------------------------------
-
-    def _deadlines(self) -> list[float]:
-        t = self.settings.timeout_seconds
-        found = [
-            self.voice.next_beat,
-            *(p.expires_at for p in self.peers.values()),
-            *(r.expires_at for r in self.leaders.values()),
-        ]
-        if condor_kind(self) is not None:
-            found.append(self.voice.next_condor_beat)
-        if self.state is State.PRE:
-            found.append(self._pre_ends_at())
-        if self.state in {State.PASSIVE, State.ELECTION}:
-            found += [
-                self._not_before,
-                self._awaits_successor_until,
-                self.awaits_until,
-                self.candidacy_since + t / 4,
-            ]
-            found += [p.heard_at + t / 2 for p in self.peers.values() if p.names_successor]
-        if self.state is State.LEADER:
-            found += [self.fitness.restart_at, start_ends_at(self.run_since, self.settings)]
-            if self.unheard_since is not None:
-                found.append(self.unheard_since + t / 5)
-        if self.fitness.abstains_since is not None:
-            found.append(self.fitness.abstains_until)
-        if self.ledger.failed_at is not None:
-            found.append(self.ledger.failed_at + DISK_RETRY_SECONDS)
-        if self.ledger.wanted.directive.pause is not None:
-            found.append(self.pause_ends_at)
-        return [*found, math.inf]

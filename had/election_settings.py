@@ -37,6 +37,8 @@ class ElectionSettings:
     backoff_factor: float = 2.0
     backoff_ceiling_seconds: float = 3600.0
     recover_seconds: float = 300.0
+    #: HAD_USE_REPLICATION: a replica of this node's own looks after what the controllee writes.
+    has_replica: bool = False
     shared_hash: int = 0
     version: str = ""
     labels: tuple[tuple[Member, str], ...] = ()

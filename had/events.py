@@ -7,7 +7,7 @@ a name says otherwise. A member of the pool is named by its resolved address tex
 
 Events (what happened): `Heard`, `Linked`, `Refused`, `Denied`, `Persisted`, `PersistFailed`, `ControlleeStarted`,
 `ControlleeExited`, `Reconfigured`, `StopRequested`, `SwitchoverRequested`, `PauseRequested`, `ResumeRequested`,
-`Tick`.
+`RestartRequested`, `Tick`; and of the node's own replica what is in `ToElection` (`had.custody_events`).
 
 Effects (what to do, never blocking): `Send`, `Persist`, `StartControllee`, `StopControllee`, `RenewLease`,
 `PublishEpoch`, `Answer`, `Finished`; and the two that only observers read: `Transition` and `Note`.
@@ -20,6 +20,7 @@ from typing import TypeAlias
 
 import attrs
 
+from had.custody_events import ToElection
 from had.election_settings import ElectionSettings, Member
 from had.transitions import Reason, State
 
@@ -152,6 +153,8 @@ class Message:
     #: 48-bit hash of the settings that must agree; 0 if unknown.
     shared_hash: int = 0
     version: str = ""
+    #: The sender could lead, or hand over, with nothing lost of what the controllee wrote.
+    is_ready: bool = True
     #: The sender's wall clock (Unix time), for the skew metric only.
     wall_clock: float = 0.0
 
@@ -264,9 +267,19 @@ class ResumeRequested:
 
 
 @attrs.frozen
+class RestartRequested:
+    """An operator has the controllee restarted where it runs, so that its replica can work on the state."""
+
+    request: int
+
+
+@attrs.frozen
 class Tick:
     """The deadline passed."""
 
+
+Request: TypeAlias = SwitchoverRequested | PauseRequested | ResumeRequested | RestartRequested
+"""What operators ask; each is answered by `Answer`."""
 
 Event: TypeAlias = (
     Heard
@@ -279,9 +292,8 @@ Event: TypeAlias = (
     | ControlleeExited
     | Reconfigured
     | StopRequested
-    | SwitchoverRequested
-    | PauseRequested
-    | ResumeRequested
+    | Request
+    | ToElection
     | Tick
 )
 
@@ -317,6 +329,9 @@ class StopControllee:
     """Stop the controllee: SIGTERM, and SIGKILL after the time-out; answer `ControlleeExited`."""
 
     timeout_seconds: float
+    #: Why leadership is being handed over, None if it is not.
+    reason: Reason | None = None
+    successor: Member | None = None
 
 
 @attrs.frozen

@@ -2,7 +2,8 @@
 
 The first death is answered by an immediate restart. After `QUICK_DEATHS` in a row, each within the recover time,
 the node abstains for HTCondor's backoff, longer each time, so that a broken primary cannot churn the pool
-(MASTER_HAD_BACKOFF_CONSTANT in HTCondor's manual, section 3.11.2.3).
+(MASTER_HAD_BACKOFF_CONSTANT in HTCondor's manual, section 3.11.2.3). A leader that had to call off handing over, since the
+state could not follow, lets the primary wait for the same growing times.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ class Fitness:
     abstains_until: float = -math.inf
     #: When the next start is due; infinity for never.
     restart_at: float = math.inf
+    #: How often in this leadership handing over was called off, and when it may be tried again.
+    calls_off: int = 0
+    yields_from: float = -math.inf
 
     def died(self, ran_seconds: float, now: float, settings: ElectionSettings) -> bool:
         """Count a death, set the time of the next start, and return whether the node should abstain."""
@@ -51,6 +55,17 @@ class Fitness:
         self.abstains_since = now
         self.abstains_until = now + seconds
         return seconds
+
+    def called_off(self, now: float, settings: ElectionSettings) -> None:
+        """Start the controllee again at once, and give the primary another try only after a while."""
+        self.restart_at = now
+        self.yields_from = now + _backoff(self.calls_off, settings)
+        self.calls_off += 1
+
+    def leads_no_more(self) -> None:
+        """Forget what was due in a leadership that is over."""
+        self.restart_at = math.inf
+        self.calls_off, self.yields_from = 0, -math.inf
 
     def is_abstention_over(self, now: float) -> bool:
         """Whether an abstention has just run out; it is ended by asking."""

@@ -16,6 +16,9 @@ from had.events import Effect, Persist, Record
 MAXIMUM_EPOCH = 2**31 - 1
 """Epochs are replication's gids, which HTCondor keeps in a signed 32-bit integer."""
 
+MAXIMUM_EPOCH_JUMP = 2**20 * EPOCH_STRIDE
+"""A heard epoch further ahead than this is a broken peer's, not the pool's (hard case 2)."""
+
 DISK_RETRY_SECONDS = 1.0
 """How long to wait before writing again after the disk refused."""
 
@@ -39,6 +42,15 @@ class Ledger:
         if record != self.wanted:
             self.wanted = record
             self.emit(Persist(record))
+
+    def is_plausible(self, epoch: int) -> bool:
+        """Whether an epoch that was heard of can be the pool's: it is no larger than leaderships could have made it."""
+        return epoch - self.wanted.epoch <= MAXIMUM_EPOCH_JUMP and epoch <= MAXIMUM_EPOCH
+
+    def learn(self, epoch: int) -> None:
+        """Have an epoch that was heard of written if it is the largest."""
+        if epoch > self.wanted.epoch:
+            self.keep(attrs.evolve(self.wanted, epoch=epoch))
 
     def persisted(self, record: Record) -> None:
         """Believe the disk."""

@@ -74,6 +74,7 @@ def encode(message: Message, wall_clock: float) -> ClassAd:
         ("HadSightings", " ".join(_encode_sighting(s) for s in message.sightings)),
         ("HadSharedHash", message.shared_hash),
         ("HadVersion", message.version),
+        ("HadIsReady", message.is_ready),
         ("HadWallClock", float(wall_clock)),
     ]
     if message.validity_seconds is not None:
@@ -171,6 +172,7 @@ def _decode_ours(ad: ClassAd, rank_id: int, controllee: str, members: tuple[Memb
         directive=_directive(ad),
         shared_hash=_whole(ad, "HadSharedHash"),
         version=ad.get_string("HadVersion", "")[:MAXIMUM_TEXT],
+        is_ready=ad.get_bool("HadIsReady", default=True),
         wall_clock=_seconds(ad.get_float("HadWallClock", 0.0), "HadWallClock"),
     )
 

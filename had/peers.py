@@ -78,6 +78,14 @@ class Peer:
         """Whether its last message is still good and nothing since then proved it gone."""
         return now < self.expires_at and self.refused_at < self.heard_at
 
+    def falls_silent(self, now: float) -> bool:
+        """Whether its last message has just run out, nothing else being known of it; it is asked once of each."""
+        is_silent = self.expires_at <= now and self.refused_at < self.heard_at
+        if not is_silent or self.noted_silent_at == self.heard_at:
+            return False
+        self.noted_silent_at = self.heard_at
+        return True
+
     def is_denied(self, now: float, timeout_seconds: float) -> bool:
         """Whether it answers us, but does not let us in."""
         return self.denied_at > max(self.heard_at, self.refused_at) and now < self.denied_at + timeout_seconds

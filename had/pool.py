@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from had.election_settings import EPOCH_STRIDE, ElectionSettings, Member
+from had.election_settings import ElectionSettings, Member
 from had.events import Directive, Hold, Message, Record
-from had.ledger import owner
+from had.ledger import MAXIMUM_EPOCH_JUMP, owner
 from had.peers import Peer, Report, reports
-from had.transitions import State
+from had.transitions import Reason, State
 
 Peers = Mapping[Member, Peer]
-
-MAXIMUM_EPOCH_JUMP = 2**20 * EPOCH_STRIDE
-"""A heard epoch further ahead than this is a broken peer's, not the pool's (hard case 2)."""
 
 MAXIMUM_COUNT_JUMP = 2**20
 """Nor were so many directives given without us."""
@@ -74,6 +71,12 @@ def validity_seconds(message: Message, settings: ElectionSettings) -> float:
     return min(max(message.validity_seconds, 0.0), formula)
 
 
+def listening_seconds(peers: Peers, settings: ElectionSettings) -> float:
+    """How long a node listens after its start before it wants anything: T, or a real condor_had's own interval."""
+    has_condor = any(p.is_ours is False for p in peers.values())
+    return settings.condor_interval_seconds if has_condor else settings.timeout_seconds
+
+
 def has_resigned(peers: Peers, now: float, report: Report) -> bool:
     """Whether a leader that vanished before its time said so itself, its controllee being stopped then.
 
@@ -89,6 +92,22 @@ def has_resigned(peers: Peers, now: float, report: Report) -> bool:
         r.member == peer.member and r.claim.state is not State.LEADER
         for r in reports(peers, now, notable_only=False)
     )
+
+
+def end_of_leader(peers: Peers, now: float, report: Report, slack_seconds: float) -> Reason:
+    """What the end of a leader means: silence, an orderly step down, or a crash.
+
+    Args:
+        peers: everybody else.
+        now: the time.
+        report: the last that was known of it.
+        slack_seconds: how much sooner than it says the report may have run out.
+    """
+    peer = peers.get(report.member)
+    is_refused = peer is not None and peer.refused_at >= report.heard_at
+    if peer is None or (now >= report.expires_at - slack_seconds and not is_refused):
+        return Reason.leader_silent
+    return Reason.leader_resigned if has_resigned(peers, now, report) else Reason.leader_gone
 
 
 def best_leader(leaders: Iterable[Report], now: float) -> Report | None:
@@ -115,9 +134,12 @@ def candidates(peers: Peers, now: float) -> list[Report]:
 
 
 def successors(peers: Peers, now: float, hold: Hold | None) -> list[Member]:
-    """Members of ours that could lead in our place at once, best first; one that is held comes last."""
+    """Members of ours that could lead in our place at once, best first.
+
+    One that is held comes after the others, and one whose replica lacks something of the state after all of these.
+    """
     found = [
-        (hold is None or hold.member != p.member, p.message.rank_id, p.member)
+        (p.message.is_ready, hold is None or hold.member != p.member, p.message.rank_id, p.member)
         for p in peers.values()
         if p.message
         and p.is_ours
@@ -126,7 +148,13 @@ def successors(peers: Peers, now: float, hold: Hold | None) -> list[Member]:
         and p.message.rank_id >= 0
         and p.message.abstains_seconds is None
     ]
-    return [member for _, _, member in sorted(found, reverse=True)]
+    return [member for *_, member in sorted(found, reverse=True)]
+
+
+def is_ready(peers: Peers, member: Member) -> bool:
+    """Whether a member says that it has all of the state."""
+    peer = peers.get(member)
+    return peer is not None and peer.message is not None and peer.message.is_ready
 
 
 def successor_wait_seconds(peers: Peers, successor: Member | None, settings: ElectionSettings) -> float:
@@ -138,14 +166,24 @@ def successor_wait_seconds(peers: Peers, successor: Member | None, settings: Ele
     return settings.timeout_seconds / 2
 
 
-def claimant(peers: Peers, now: float, settings: ElectionSettings, hold: Hold | None) -> Member | None:
-    """Return the primary that asks for leadership, itself or through another member; None if there is none."""
+def claimant(
+    peers: Peers, now: float, settings: ElectionSettings, hold: Hold | None, *, can_wait: bool = False
+) -> Member | None:
+    """Return the primary that asks for leadership, itself or through another member; None if there is none.
+
+    Args:
+        peers: everybody else.
+        now: the time.
+        settings: our own.
+        hold: the switchover's hold.
+        can_wait: leave out one that waits until it gets it; a real condor_had does not.
+    """
     for report in reports(peers, now, notable_only=True):
         claim = report.claim
         is_held = hold is not None and hold.member == report.member
         if is_held or claim.rank_id <= settings.my_id or report.member not in peers:
             continue
-        if claim.wants and claim.abstains_seconds is None:
+        if claim.wants and claim.abstains_seconds is None and not can_wait:
             return report.member
         if _is_condor_primary(peers, report, settings):
             return report.member

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from had import pool
 from had.election_settings import ElectionSettings, Member
 from had.events import Hold, SwitchoverRequested
-from had.transitions import State
+from had.transitions import Run, State
 
 if TYPE_CHECKING:
     from had.election import Election
@@ -29,6 +30,24 @@ def objection(node: Election, event: SwitchoverRequested, able: Sequence[Member]
         return f"{event.to} cannot take over: it leads already, is not heard, abstains, or is not ours"
     if not able:
         return "no other member can lead now"
+    return _what_would_be_lost(node, event.to or able[0])
+
+
+def _what_would_be_lost(node: Election, target: Member) -> str | None:
+    """Say why a switchover would lose what the controllee wrote; None if it would not."""
+    if not node.is_ready:
+        return "the replica of this node does not answer, so what was written last cannot be handed over"
+    if not pool.is_ready(node.peers, target):
+        return f"the replica of {target} is not up to date yet"
+    return None
+
+
+def objection_to_restart(node: Election) -> str | None:
+    """Return why the controllee cannot be restarted where it runs, None if it can."""
+    if node.state is not State.LEADER:
+        return f"this node does not lead; the leader is {node.leader or 'unknown'}"
+    if node.handing_over is not None or node.run is not Run.RUNNING:
+        return "the controllee does not run at this moment; try again"
     return None
 
 

@@ -90,6 +90,7 @@ def is_asking(node: Election) -> bool:
         and not best.is_denied
         and node.abstains_seconds is None
         and node.is_able
+        and node.is_ready
         and not node.is_paused
         and (node.hold is None or node.hold.member != node.settings.me)
     )
@@ -138,6 +139,7 @@ def compose(node: Election, now: float) -> Message:
         directive=spoken(node.record.directive, node.pause_ends_at, now),
         shared_hash=settings.shared_hash,
         version=settings.version,
+        is_ready=node.is_ready,
     )
 
 

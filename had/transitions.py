@@ -99,3 +99,9 @@ LEGAL: Final[dict[tuple[State, State], tuple[Reason, ...]]] = {
 
 LEADERSHIP_LOST: Final = LEGAL[State.LEADER, State.PASSIVE]
 """The reasons for which a leader stops leading (label of had_leadership_lost_total)."""
+
+CAN_BE_CALLED_OFF: Final = frozenset({Reason.switchover, Reason.primary_returned})
+"""Reasons for handing over to which a leader may prefer to go on: it is healthy, and nobody else leads."""
+
+IS_WAITED_FOR: Final = CAN_BE_CALLED_OFF | {Reason.shutdown, Reason.controllee_failed}
+"""Reasons for which a successor starts only when the leader is done; with the others somebody may lead already."""

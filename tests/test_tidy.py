@@ -27,6 +27,7 @@ SANS_IO = [
         for name in (
             "custody",
             "custody_events",
+            "custody_waits",
             "deadlines",
             "election",
             "election_settings",
@@ -37,6 +38,7 @@ SANS_IO = [
             "peers",
             "pool",
             "ranking",
+            "readiness",
             "replica_words",
             "requests",
             "speech",
@@ -50,6 +52,7 @@ SANS_IO = [
         ROOT / "replication" / f"{name}.py"
         for name in (
             "answers",
+            "deadlines",
             "download",
             "effects",
             "events",

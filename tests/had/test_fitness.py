@@ -52,6 +52,21 @@ def test_each_abstention_is_longer_than_the_one_before():
     assert fitness.abstains_until == 117.0
 
 
+def test_a_handover_that_was_called_off_is_tried_again_after_longer_and_longer_times():
+    """The controllee starts again at once, the primary waits 10, 11, 13 ... seconds; the next leadership begins anew."""
+    fitness = Fitness()
+    waits = []
+    for _ in range(4):
+        fitness.called_off(50.0, SETTINGS)
+        assert fitness.restart_at == 50.0
+        waits.append(fitness.yields_from - 50.0)
+    assert waits == [10, 11, 13, 17]
+    fitness.leads_no_more()
+    assert (fitness.restart_at, fitness.yields_from) == (math.inf, -math.inf)
+    fitness.called_off(90.0, SETTINGS)
+    assert fitness.yields_from == 100.0
+
+
 def test_the_end_of_an_abstention_is_reported_once():
     """It is over when its time is; the quick deaths are forgotten then, the number of abstentions is not."""
     fitness = Fitness(quick_deaths=2)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from had.events import Directive, Persist, Record
-from had.ledger import DISK_RETRY_SECONDS, MAXIMUM_EPOCH, Ledger, owner
+from had.ledger import DISK_RETRY_SECONDS, MAXIMUM_EPOCH, MAXIMUM_EPOCH_JUMP, Ledger, owner
 from tests.had.speakers import MEMBERS, A, B, C
 
 
@@ -27,6 +27,38 @@ def test_a_record_is_ordered_once_and_counts_when_it_is_on_disk():
     assert (ledger.record.epoch, ledger.wanted.epoch) == (5, 130)
     ledger.persisted(later)
     assert ledger.record == later
+
+
+def test_a_larger_epoch_is_learnt():
+    """What was heard of is written if it is the largest, and only then."""
+    ledger, effects = ledger_with(130)
+    ledger.learn(130)
+    ledger.learn(7)
+    assert effects == []
+    ledger.learn(385)
+    assert effects == [Persist(Record(385))]
+
+
+@pytest.mark.parametrize(
+    ("epoch", "is_plausible"),
+    [
+        (0, True),
+        (130 + MAXIMUM_EPOCH_JUMP, True),
+        (131 + MAXIMUM_EPOCH_JUMP, False),
+        (2**31 - 1, False),
+    ],
+)
+def test_an_epoch_from_far_ahead_is_not_the_pools(epoch, is_plausible):
+    """So many leaderships cannot have been (hard case 2)."""
+    ledger, _ = ledger_with(130)
+    assert ledger.is_plausible(epoch) is is_plausible
+
+
+def test_no_epoch_is_larger_than_replication_can_write():
+    """A gid of HTCondor's is a signed integer of 32 bits."""
+    ledger, _ = ledger_with(MAXIMUM_EPOCH - 5)
+    assert ledger.is_plausible(MAXIMUM_EPOCH)
+    assert not ledger.is_plausible(MAXIMUM_EPOCH + 1)
 
 
 def test_a_claim_is_above_every_known_epoch_and_ours_when_on_disk():

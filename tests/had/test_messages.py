@@ -68,6 +68,7 @@ messages = st.builds(
     ),
     shared_hash=st.integers(0, 2**48 - 1),
     version=texts,
+    is_ready=st.booleans(),
     wall_clock=milliseconds,
 )
 
@@ -152,6 +153,7 @@ def test_every_field_of_a_message_is_on_the_wire():
         awaits=THREE,
         shared_hash=77,
         version="0.1.0",
+        is_ready=False,
         wall_clock=99.5,
     )
     for part in (full, full.sightings[0], full.directive, full.directive.pause, full.directive.hold):

@@ -175,6 +175,18 @@ def test_a_member_sees_whom_its_last_message_names():
     assert peer.sees(B) is None
 
 
+def test_a_peer_falls_silent_once():
+    """When its message runs out that is news, until it was heard again; a refusal is other news."""
+    peer = heard(A, 10.0)
+    assert not peer.falls_silent(13.9)
+    assert peer.falls_silent(14.0)
+    assert not peer.falls_silent(15.0)
+    peer.take(said(A, sequence=2), 20.0, T)
+    peer.refused_at = 21.0
+    assert not peer.falls_silent(30.0)
+    assert not Peer(B).falls_silent(30.0)
+
+
 def test_what_our_own_connection_finds_is_news_once():
     """A refusal is news of a living peer, a denial is news when it begins, a connection is none."""
     peer = heard(A, 10.0)

@@ -1,12 +1,14 @@
 """Readings of the pool, as tables: what is believed, who could lead, who asks, who hears us."""
 
+import math
+
 import attrs
 import pytest
 
 from had import pool
 from had.events import Hold, Message
-from had.peers import Peer, live_leaders
-from had.transitions import State
+from had.peers import Peer, Report, live_leaders
+from had.transitions import Reason, State
 from tests.had.speakers import MEMBERS, SETTINGS, A, B, C, T, by_member, heard, said, saw, settings
 
 LEADER, PASSIVE, ELECTION, WITNESS = State.LEADER, State.PASSIVE, State.ELECTION, State.WITNESS
@@ -164,6 +166,68 @@ def test_successors_are_ordered_and_able():
     ]
     for peer in unable:
         assert pool.successors(by_member(peer, heard(C, 11.0)), NOW, None) == [C]
+
+
+def test_a_successor_with_all_of_the_state_comes_first():
+    """Even one that is held goes before one whose replica lacks something; without any other that one has to do."""
+    peers = by_member(heard(A, 11.0, is_ready=False), heard(C, 11.0))
+    assert pool.successors(peers, NOW, None) == [C, A]
+    assert pool.successors(peers, NOW, Hold(C, "root", "", 0.0)) == [C, A]
+    assert pool.successors(by_member(heard(A, 11.0, is_ready=False)), NOW, None) == [A]
+    assert [pool.is_ready(peers, m) for m in (A, C, STRANGER)] == [False, True, False]
+    assert pool.is_ready(by_member(), A) is False
+
+
+@pytest.mark.parametrize(
+    ("peer", "expected"),
+    [
+        (heard(A, 11.0, wants=True), None),
+        (heard(A, 11.0, ELECTION, is_ours=False), A),
+    ],
+)
+def test_a_primary_of_ours_can_wait_and_a_real_one_does_not(peer, expected):
+    """A leader that cannot hand its state on just now yields only to who starts without asking."""
+    primary = settings(use_primary=True)
+    assert pool.claimant(by_member(peer), NOW, primary, None, can_wait=True) == expected
+    assert pool.claimant(by_member(peer), NOW, primary, None) == A
+
+
+@pytest.mark.parametrize(
+    ("peers", "seconds"),
+    [
+        ([], T),
+        ([heard(A, 11.0)], T),
+        ([heard(A, 11.0, is_ours=None)], T),
+        ([heard(A, 11.0, is_ours=False)], SETTINGS.condor_interval_seconds),
+    ],
+)
+def test_a_node_listens_for_t_or_for_htcondors_interval(peers, seconds):
+    """One real condor_had in the pool makes a start as slow as its own."""
+    assert pool.listening_seconds(by_member(*peers), SETTINGS) == seconds
+
+
+@pytest.mark.parametrize(
+    ("refused_at", "state", "instance", "via", "now", "slack", "reason"),
+    [
+        (-math.inf, LEADER, 1, None, 15.0, 0.0, Reason.leader_silent),
+        (-math.inf, LEADER, 1, C, 14.5, 0.5, Reason.leader_silent),
+        (12.0, LEADER, 1, None, 15.0, 0.0, Reason.leader_gone),
+        (-math.inf, PASSIVE, 1, None, 12.0, 0.0, Reason.leader_resigned),
+        (-math.inf, PASSIVE, 2, None, 12.0, 0.0, Reason.leader_gone),
+    ],
+)
+def test_what_the_end_of_a_leader_means(refused_at, state, instance, via, now, slack, reason):
+    """Silence when its time is over, a crash when its machine says so or it was started anew, else an orderly end."""
+    peer = heard(A, 11.0, state, instance=instance)
+    peer.refused_at = refused_at
+    report = Report(A, said(A, LEADER, instance=1), 11.0, 15.0, via=via)
+    assert pool.end_of_leader(by_member(peer), now, report, slack) is reason
+
+
+def test_a_leader_that_the_list_lacks_now_was_silent():
+    """Nothing more will be known of it."""
+    report = Report(STRANGER, said(STRANGER, LEADER), 11.0, 15.0)
+    assert pool.end_of_leader(by_member(), NOW, report, 0.0) is Reason.leader_silent
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,10 @@ Commands:
     list n1 n1 n3                        n1 gets a new HAD_LIST
     disk n1 fails / disk n1 works        writes of the record fail; succeed again
     slow-stop n1 SECONDS                 the controllee takes so long to stop
+    write n1 COUNT                       the controllee writes so many records (with `replicated` in the first block,
+                                         which gives every host a replica)
+    kill-replica n1 / restart-replica n1     SIGKILL of the replication daemon; start it again
+    freeze-replica n1 / thaw-replica n1      SIGSTOP and SIGCONT of it
     status                               print how everybody stands
 
 The network has a fixed latency of 1 ms, a write takes 5 ms, a controllee 10 ms to start and 20 ms to stop, and all
@@ -42,6 +46,8 @@ from tests.simulation.controllee import Habits
 from tests.simulation.node import Node
 from tests.simulation.options import Options
 from tests.simulation.pool import Pool
+from tests.simulation.replicated import ReplicatedPool
+from tests.simulation.tandem_node import TandemNode
 from tests.simulation.world import Violation
 
 LATENCY = (0.001, 0.001)
@@ -126,13 +132,22 @@ class Stage:
             backoff_ceiling_seconds=3600.0,
             recover_seconds=float(values.get("recover", 300)),
         )
-        self.pool = Pool(options, seed=1)
+        self.pool = self._replicated(options) if "replicated" in words else Pool(options, seed=1)
         # A scenario shows what happens, also where two controllees are what must happen.
         self.pool.watch.settle_seconds = 1e12
         for node in self.pool.nodes:
             node.guard.habits = HABITS
         self._cuts: list[tuple[str, str]] = []
         self._printed = 0
+
+    @staticmethod
+    def _replicated(options: Options) -> ReplicatedPool:
+        pool = ReplicatedPool(options, seed=1)
+        pool.is_silent = True
+        pool.keeper.transfers.seconds = (0.02, 0.02)
+        for node in pool.nodes:
+            node.replica.disk.delay = DISK
+        return pool
 
     def do(self, word: str, rest: list[str]) -> list[str]:
         """Perform one command and return what happened."""
@@ -162,6 +177,8 @@ class Stage:
     def _start(self, *labels: str) -> None:
         for node in [self._node(x) for x in labels] or self.pool.everyone:
             self.pool.world.after(0.0, node.start)
+            if isinstance(node, TandemNode):
+                self.pool.world.after(0.0, node.replica.start)
         self.pool.world.run_until(self.pool.world.now)
 
     def _run(self, seconds: str) -> None:
@@ -175,6 +192,10 @@ class Stage:
         node.is_host_up = True
         self.pool.network.host_returned(node.name)
         node.start()
+        if isinstance(node, TandemNode):
+            node.replica.is_host_up = True
+            node.replica.network.host_returned(node.name)
+            node.replica.start()
 
     def _kill(self, label: str) -> None:
         self._node(label).kill()
@@ -209,6 +230,27 @@ class Stage:
 
     def _disk(self, label: str, how: str) -> None:
         self._node(label).disk.failure = 1.0 if how == "fails" else 0.0
+
+    def _host(self, label: str) -> TandemNode:
+        node = self._node(label)
+        assert isinstance(node, TandemNode), "only `replicated` hosts have a state"
+        return node
+
+    def _write(self, label: str, count: str) -> None:
+        for _ in range(int(count)):
+            self._host(label).append()
+
+    def _kill_replica(self, label: str) -> None:
+        self._host(label).replica.kill()
+
+    def _restart_replica(self, label: str) -> None:
+        self._host(label).replica.start()
+
+    def _freeze_replica(self, label: str) -> None:
+        self._host(label).replica.freeze()
+
+    def _thaw_replica(self, label: str) -> None:
+        self._host(label).replica.thaw()
 
     # --- network ----------------------------------------------------------------------------------------------------
 

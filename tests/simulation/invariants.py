@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from had import election_settings, events
+from had.custody_events import HandoverCalledOff
 from had.transitions import LEGAL, Reason, State
 from tests.simulation.controllee import GUARD_SECONDS, Phase
 from tests.simulation.world import Violation, World
@@ -129,7 +130,7 @@ class Watch:
                 known.refused_at = local
         elif isinstance(event, events.ControlleeStarted):
             view.told = Phase.RUNNING
-        elif isinstance(event, events.ControlleeExited):
+        elif isinstance(event, (events.ControlleeExited, HandoverCalledOff)):
             view.told = Phase.STOPPED
 
     def after(self, node: Node, effects: list[events.Effect], local: float) -> None:

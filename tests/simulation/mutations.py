@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import argparse
 import ast
+import importlib.util
 import os
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -33,19 +34,28 @@ MODULES = (
     "had.speech",
     "had.pool",
     "had.requests",
+    "had.custody_waits",
+    "had.readiness",
+    "had.deadlines",
     "had.election",
+    "had.custody",
+    "had.tandem",
 )
 """The machine, in the order in which its modules import each other."""
 
 UNIT_TESTS = sorted(
-    path
-    for module in MODULES
-    if (path := Path(__file__).parents[1] / "had" / f"test_{module.partition('.')[2]}.py").exists()
+    {
+        path
+        for module in MODULES
+        for path in (Path(__file__).parents[1] / "had").glob(f"test_{module.partition('.')[2]}*.py")
+    }
 )
 """The tests of these modules one by one."""
 
 SURVIVORS = Path(__file__).with_name("survivors.txt")
 KILLED, SURVIVED = 1, 0
+TESTS_SECONDS = 15
+"""Stories and unit tests take less CPU time than this; a mutant that goes round and round takes it all."""
 
 
 def accepted() -> set[str]:
@@ -56,9 +66,10 @@ def accepted() -> set[str]:
 
 def source_of(module: str) -> str:
     """Return a module's source."""
-    path = sys.modules[module].__file__
-    assert path is not None
-    return Path(path).read_text()
+    found = importlib.util.find_spec(module)
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).read_text()
 
 
 def all_mutants() -> Iterator[Mutant]:
@@ -93,20 +104,29 @@ def is_noticed(seconds: float) -> str | None:
     return None
 
 
-def try_out(mutant: Mutant, seconds: float) -> str | None:
+Judge = Callable[[Mutant, float], "str | None"]
+"""Puts a mutant in its place and returns what notices it within so many seconds of seeds, None if nothing does."""
+
+
+def judge(mutant: Mutant, seconds: float) -> str | None:
+    """Judge a mutant of the election."""
+    install(mutant)
+    return is_noticed(seconds)
+
+
+def try_out(mutant: Mutant, seconds: float, judge: Judge = judge) -> str | None:
     """Return what noticed the mutant, None if it survived; a child does the work and may crash or hang."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        limit = int(seconds + time.process_time()) + 5
+        limit = int(seconds + time.process_time()) + TESTS_SECONDS
         resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
         silence = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silence, 1)
         os.dup2(silence, 2)
         noticed: str | None = "crash"
         try:
-            install(mutant)
-            noticed = is_noticed(seconds)
+            noticed = judge(mutant, seconds)
         except BaseException as error:  # noqa: BLE001 - whatever it is, the mutant did not pass
             noticed = f"{type(error).__name__}"
         finally:
@@ -121,9 +141,15 @@ def try_out(mutant: Mutant, seconds: float) -> str | None:
     return None if os.WEXITSTATUS(status) == SURVIVED else said
 
 
-def main() -> int:
-    """Try mutants and report the survivors."""
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation.mutations", description=__doc__)
+def main(name: str, mutants: Iterable[Mutant], judge: Judge = judge) -> int:
+    """Try mutants and report the survivors.
+
+    Args:
+        name: of the module that is run.
+        mutants: all that there are.
+        judge: of any of them.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m tests.simulation.{name}")
     parser.add_argument("--sample", type=int, help="a fixed sample of so many mutants")
     parser.add_argument("--seconds", type=float, default=10.0, help="CPU time for which seeds are tried")
     parser.add_argument("--only", default="", help="mutants whose name contains this")
@@ -131,14 +157,14 @@ def main() -> int:
     parser.add_argument("-v", "--verbose", action="store_true", help="print what noticed each mutant")
     options = parser.parse_args()
     known = accepted()
-    chosen = [m for m in all_mutants() if m.name not in known and options.only in m.name]
+    chosen = [m for m in mutants if m.name not in known and options.only in m.name]
     if options.sample:
         chosen = sorted(chosen, key=lambda m: m.lot)[: options.sample]
     part, parts = map(int, options.part.split("/"))
     chosen = chosen[part - 1 :: parts]
     survivors = 0
     for number, mutant in enumerate(chosen, 1):
-        noticed = try_out(mutant, options.seconds)
+        noticed = try_out(mutant, options.seconds, judge)
         survivors += noticed is None
         if noticed is None:
             print(f"SURVIVED {mutant.name}   (line {mutant.line})", flush=True)
@@ -150,4 +176,4 @@ def main() -> int:
 
 if __name__ == "__main__":
     assert had.election, "imported so that its module can be replaced"
-    sys.exit(main())
+    sys.exit(main("mutations", all_mutants()))

@@ -106,12 +106,15 @@ class Node:
         self.process = PROCESS_UP
         self.world.tell(self.label, "daemon started")
         local = self._local_now()
-        self.machine = had.election.Election(self.settings, self.disk.record, self.instance, local)
+        self.machine = self._new_machine(local)
         self.watch.started(self)
         self._inbox.clear()
         self._is_tick_due = False
         self.network.open_all(self.name, self.settings.others)
         self._handle(events.Tick())
+
+    def _new_machine(self, local: float) -> had.election.Election:
+        return had.election.Election(self.settings, self.disk.record, self.instance, local)
 
     def _start_when_free(self) -> None:
         if self.is_restarting:
@@ -245,27 +248,32 @@ class Node:
         return self._last_local
 
     def _handle(self, event: events.Event) -> None:
-        machine = self.machine
-        assert machine is not None
-        local = self._local_now()
-        if (
-            type(event) is events.Tick
-            and machine.deadline is not None
-            and 0 < machine.deadline - local < 1e-6
-        ):
-            local = self._last_local = machine.deadline
-        self.watch.before(self, event, local)
-        effects = machine.handle(event, local)
+        local, due = self._local_now(), self._due
+        if type(event) is events.Tick and due is not None and 0 < due - local < 1e-6:
+            local = self._last_local = due
+        effects = self._decide(event, local)
         if self.world.is_tracing:
             self._trace(event, effects)
-        self.watch.after(self, effects, local)
         for effect in effects:
             self._perform(effect, local)
         self.watch.done(self)
         if self.process == PROCESS_UP:
-            self._arm(machine.deadline, local)
+            self._arm(self._due, local)
             if self.lag_seconds:
                 self._busy = self.world.after(self.world.between(0, self.lag_seconds), self._drain)
+
+    @property
+    def _due(self) -> float | None:
+        assert self.machine is not None
+        return self.machine.deadline
+
+    def _decide(self, event: events.Event, local: float) -> list[events.Effect]:
+        """Ask the machine, with the watch looking on."""
+        assert self.machine is not None
+        self.watch.before(self, event, local)
+        effects = self.machine.handle(event, local)
+        self.watch.after(self, effects, local)
+        return effects
 
     def _trace(self, event: events.Event, effects: list[events.Effect]) -> None:
         from tests.simulation.printing import describe

@@ -1,8 +1,7 @@
 """A pool whose hosts run both daemons: the election and the replica together, with a controllee that writes.
 
-had's side of the two, which `had` itself has to do, is in `ReplicatedNode`: it asks its replica before it starts a
-controllee and tells it that it leads; after a stop it has the last version flushed before the handover completes; it
-says each T/2 whether it leads.
+A host is a `TandemNode` (`tests.simulation.tandem_node`): the election, had's custody of the state and the replica are the
+objects that the daemons run.
 
 `python -m tests.simulation.replicated SEED [-v|-t]` replays a seed, `--count N --start S` runs many.
 """
@@ -12,26 +11,21 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import attrs
 
 from had import events
-from had.transitions import State
-from replication import effects as replica_effects
-from replication import events as replica_events
-from replication.effects import Currency
+from had.election_settings import ElectionSettings
 from replication.replica_settings import ReplicaSettings
-from tests.simulation.controllee import Guard, Phase
 from tests.simulation.faults import Chaos
 from tests.simulation.keeper import Keeper
-from tests.simulation.network import PROCESS_DOWN, PROCESS_UP, Network
-from tests.simulation.node import Node
+from tests.simulation.network import Network
 from tests.simulation.options import TIMEOUTS, Options
 from tests.simulation.pool import Pool
 from tests.simulation.replicas import Content, ReplicaNode
-from tests.simulation.world import Timer, Violation
+from tests.simulation.tandem_node import LinkedReplica, TandemNode
+from tests.simulation.world import Violation
 
 FAILING_SEEDS = Path(__file__).with_name("failing_replica_seeds.txt")
 
@@ -56,237 +50,10 @@ KINDS = (
 )
 
 
-@attrs.define(slots=True)
-class Waiting:
-    """A question to the replica: what to do with its answer, and without one."""
-
-    act: Callable[[replica_effects.Answer | None], None]
-    timer: Timer
-
-
-class ReplicatedNode(Node):
-    """One host with both daemons; `replica` is set by the pool."""
-
-    replica: ReplicaNode
-    pool: ReplicatedPool
-
-    def join(self, pool: ReplicatedPool, replica: ReplicaNode) -> None:
-        """Put the two daemons of a host together."""
-        self.pool, self.replica = pool, replica
-        replica.on_answer = self._answered
-        replica.on_start = lambda: self.world.after(0.005, self._confirm)
-        self._questions: dict[int, Waiting] = {}
-        self._asked = 0
-        self._started: tuple[int, int] | None = None
-        self._epoch_told: int | None = None
-        self._last_told = 0.0
-        self._pen: Timer | None = None
-        self._run = 0
-        self._records = 0
-        self._confirm_for_ever()
-
-    @property
-    def is_controllee_there(self) -> bool:
-        """Tell whether a controllee runs, or begins to."""
-        return self.guard.phase is not Phase.STOPPED
-
-    # --- life -------------------------------------------------------------------------------------------------
-
-    def kill(self) -> None:
-        """SIGKILL: the replica sees the connection end."""
-        was_up = self.is_up
-        super().kill()
-        if was_up:
-            self._tell(replica_events.LeadershipEnded(is_stopped=False))
-
-    def host_death(self) -> None:
-        """Power is cut."""
-        super().host_death()
-        self.replica.host_death()
-
-    def host_return(self, *, is_disk_lost: bool = False) -> None:
-        """Both daemons are started."""
-        super().host_return(is_disk_lost=is_disk_lost)
-        self.replica.host_return()
-
-    def thaw(self) -> None:
-        """SIGCONT: what it was to say is overdue."""
-        super().thaw()
-        self._confirm()
-
-    def _end_process(self) -> None:
-        super()._end_process()
-        self._epoch_told = self._started = None
-        for waiting in self._questions.values():
-            waiting.timer.cancel()
-        self._questions.clear()
-
-    # --- talking to the replica -------------------------------------------------------------------------------
-
-    def _tell(self, event: replica_events.Event) -> None:
-        self._last_told = max(self._last_told, self.world.now + 0.0005)
-        self.world.at(self._last_told, self.replica.receive, event)
-
-    def _ask(
-        self,
-        make: Callable[[int], replica_events.Event],
-        seconds: float,
-        act: Callable[[replica_effects.Answer | None], None],
-    ) -> int:
-        self._asked += 1
-        request = self.instance * 1_000_000 + self._asked
-        timer = self.world.after(seconds, self._deliver, request, None, self.world.now)
-        self._questions[request] = Waiting(act, timer)
-        self._tell(make(request))
-        return request
-
-    def _answered(self, answer: replica_effects.Answer) -> None:
-        self.world.after(0.0005, self._deliver, answer.request, answer, self.world.now)
-
-    def _deliver(self, request: int, answer: replica_effects.Answer | None, since: float) -> None:
-        if self.process not in (PROCESS_UP, PROCESS_DOWN) and request in self._questions:
-            # A frozen daemon finds the answer when it wakes.
-            self.world.after(0.05, self._deliver, request, answer, since)
-            return
-        waiting = self._questions.pop(request, None)
-        if waiting is not None:
-            waiting.timer.cancel()
-            is_good = (
-                answer is None
-                or not answer.good_for_seconds
-                or self.world.now - since < answer.good_for_seconds
-            )
-            waiting.act(answer if is_good else None)
-
-    def _confirm_for_ever(self) -> None:
-        self._confirm()
-        self.world.after(self.timeout_seconds / 2, self._confirm_for_ever)
-
-    def _confirm(self) -> None:
-        if self.process != PROCESS_UP or self.machine is None:
-            return
-        if self._epoch_told is not None:
-            self._tell(replica_events.LeadershipConfirmed(self._epoch_told))
-        elif self._started is None:
-            self._tell(replica_events.LeadershipEnded(is_stopped=True))
-
-    # --- had's side -------------------------------------------------------------------------------------------
-
-    def _perform(self, effect: events.Effect, local: float) -> None:
-        kind = type(effect)
-        if kind is events.StartControllee:
-            self._ask_to_start(effect.epoch)
-        elif kind is events.StopControllee and self._started is not None:
-            self._tell(replica_events.Withdrawn(self._started[0]))
-            self._started = None
-            super().receive(events.ControlleeExited("requested"))
-        else:
-            super()._perform(effect, local)
-        if kind is events.PublishEpoch and self._epoch_told is not None:
-            # A leader took a later epoch without a stop: the history branches there too.
-            self._epoch_told = effect.epoch
-            self._confirm()
-        if kind is events.Transition and effect.source is State.LEADER:
-            self._epoch_told = None
-            self._tell(replica_events.LeadershipEnded(is_stopped=True))
-
-    def _ask_to_start(self, epoch: int) -> None:
-        def make(request: int) -> replica_events.Event:
-            return replica_events.CurrentAsked(request)
-
-        def act(answer: replica_effects.Answer | None) -> None:
-            self._may_start(epoch, answer)
-
-        patience = self.pool.lifetime_seconds + 1 if self.replica.is_up else self.timeout_seconds
-        self._started = (self._ask(make, patience, act), epoch)
-
-    def _may_start(self, epoch: int, answer: replica_effects.Answer | None) -> None:
-        if self._started is None or self._started[1] != epoch or self.machine is None:
-            return
-        if answer is None and self.replica.is_up:
-            self._ask_to_start(epoch)
-            return
-        self._started = None
-        currency = Currency.STALE if answer is None else answer.currency
-        self._epoch_told = epoch
-        self._tell(replica_events.LeadershipBegan(epoch))
-        self.world.tell(self.label, f"starts on a state that is {currency.value}")
-        if self.pool.is_quiet:
-            self.pool.keeper.starts(self.replica, currency, self.pool.replicas)
-        flushed = self.pool.flushed
-        if flushed and flushed[0] == self.name and flushed[1] > self.world.now - 1:
-            self.pool.keeper.handed_over(self.replica, flushed[2], flushed[1])
-        self.pool.flushed = None
-        self.guard.start(epoch)
-
-    def receive(self, event: events.Event) -> None:
-        """Take an event; the end of a controllee that is handed over waits for the flush."""
-        machine = self.machine
-        is_handover = (
-            machine is not None and machine.handing_over is not None and self._epoch_told is not None
-        )
-        if isinstance(event, events.ControlleeExited) and is_handover and self.process == PROCESS_UP:
-            self._flush(event)
-        else:
-            super().receive(event)
-
-    def _flush(self, event: events.ControlleeExited) -> None:
-        assert self.machine is not None
-        successor, seconds = self.machine.successor, self.pool.options.stop_timeout_seconds
-        content = self.replica.disk.content or ()
-
-        def make(request: int) -> replica_events.Event:
-            return replica_events.FlushAsked(request, seconds, successor)
-
-        def act(answer: replica_effects.Answer | None) -> None:
-            is_complete = answer is not None and answer.is_complete
-            self.world.tell(
-                self.label, f"flushed to {successor}: {answer.text or 'all' if answer else 'no answer'}"
-            )
-            if is_complete and successor is not None:
-                self.pool.flushed = (successor, self.world.now, content)
-            super(ReplicatedNode, self).receive(event)
-
-        self._ask(make, seconds + 0.1, act)
-
-    # --- the controllee ---------------------------------------------------------------------------------------
-
-    def _new_guard(self, old: Guard | None = None) -> Guard:
-        guard = super()._new_guard(old)
-        on_run, on_gone = guard._on_run, guard._on_gone
-
-        def runs(epoch: int) -> None:
-            self._run, self._records = self.pool.next_run(), 0
-            on_run(epoch)
-            self._keep_writing()
-
-        def gone(reason: str) -> None:
-            if self._pen:
-                self._pen.cancel()
-            if reason == "requested" and self.world.chance(0.5):
-                self._append()
-            on_gone(reason)
-
-        guard._on_run, guard._on_gone = runs, gone
-        return guard
-
-    def _keep_writing(self) -> None:
-        if not self.pool.is_silent:
-            self._append()
-        low, high = self.pool.write_seconds
-        self._pen = self.world.after(self.world.between(low, high), self._keep_writing)
-
-    def _append(self) -> None:
-        self._records += 1
-        disk = self.replica.disk
-        disk.content = (*(disk.content or ()), (self._run, self._records))
-        self.replica.written()
-
-
 class ReplicatedPool(Pool):
     """All hosts of one run, with both daemons."""
 
-    nodes: list[ReplicatedNode]  # type: ignore[assignment]
+    nodes: list[TandemNode]  # type: ignore[assignment]
 
     def __init__(self, options: Options, seed: int = 0, *, is_tracing: bool = False):
         self.keeper: Keeper | None = None  # type: ignore[assignment]
@@ -304,7 +71,11 @@ class ReplicatedPool(Pool):
         """MAX_TRANSFER_LIFETIME."""
         return 4 * self.timeout + 5
 
-    def _node(self, member: str) -> ReplicatedNode:
+    def settings_of(self, member: str) -> ElectionSettings:
+        """Return a member's configuration: had knows of its replica."""
+        return attrs.evolve(super().settings_of(member), has_replica=True)
+
+    def _node(self, member: str) -> TandemNode:
         if self.keeper is None:
             self.keeper = Keeper(self.world)
             self.replica_network = Network(self.world, self.options.latency)
@@ -312,13 +83,13 @@ class ReplicatedPool(Pool):
                 setattr(self.replica_network, name, getattr(self.network, name))
         drift = self.options.clock_drift
         base = super()._node(member)
-        node = ReplicatedNode(self.world, self.network, self.watch, base.settings, base.clock)
+        node = TandemNode(self.world, self.network, self.watch, base.settings, base.clock)
         node.disk.delay = self.options.disk_delay
         del drift
         settings = ReplicaSettings(
             member, self.options.members, self.timeout, self.lifetime_seconds, 2 * self.timeout + 2
         )
-        replica = ReplicaNode(
+        replica = LinkedReplica(
             self.world,
             self.replica_network,
             self.keeper,
