@@ -56,6 +56,7 @@ SANS_IO = [
             "download",
             "effects",
             "events",
+            "lag",
             "ledger",
             "manifest",
             "objections",

@@ -116,29 +116,25 @@ def leading():
 # --- the table ------------------------------------------------------------------------------------------------
 
 
-def strings_of(path):
-    """Every string that stands in a file as code."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    return {
-        node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    }
-
-
-def remarks_of_the_machine():
-    """The names that the machine gives its remarks."""
-    tree = ast.parse((ROOT / "replication" / "replica.py").read_text(encoding="utf-8"))
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    remarks = [c for c in calls if isinstance(c.func, ast.Attribute) and c.func.attr == "_remark"]
-    return {call.args[0].value for call in remarks}
+def told_by(*attributes):
+    """The names that stand in calls of these methods, all over the daemon."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "replication").glob("*.py")]
+    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    named = [c for c in calls if isinstance(c.func, ast.Attribute) and c.func.attr in attributes and c.args]
+    return {call.args[0].value for call in named if isinstance(call.args[0], ast.Constant)}
 
 
 def test_every_remark_has_its_line():
     """What the machine and the transfers remark is in the table, or the observer would fail on it."""
-    assert len(remarks_of_the_machine()) > 10
-    assert remarks_of_the_machine() - set(EVENTS) == set()
+    assert len(told_by("_remark")) > 10
+    assert told_by("_remark", "remark") - set(EVENTS) == set()
     assert set(REMARKS) - set(EVENTS) == set()
+
+
+def test_every_line_has_its_event():
+    """So is whatever else any part of the daemon logs."""
+    assert len(told_by("_tell", "log")) > 20
+    assert told_by("_tell", "log") - set(EVENTS) == set()
 
 
 def test_the_daemons_events_mean_the_same_here():
