@@ -278,18 +278,21 @@ def test_promtool_agrees(arguments):
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-def test_systemd_unit_is_valid(tmp_path):
+@pytest.mark.parametrize("program", ["had", "had-replication"])
+def test_systemd_unit_is_valid(program, tmp_path):
     """Systemd has no complaint about the unit, and it notifies, reloads and is watched."""
-    unit = (ROOT / "sample-configs" / "systemd" / "had.service").read_text(encoding="utf-8")
+    name = f"{program}.service"
+    unit = (ROOT / "sample-configs" / "systemd" / name).read_text(encoding="utf-8")
     for line in ("Type=notify", "ExecReload=/bin/kill -HUP $MAINPID", "WatchdogSec=30"):
         assert line in unit.splitlines()
+    assert f"ExecStart=/usr/bin/{program} -f -t " in unit
     verify = shutil.which("systemd-analyze")
     if verify is None:
         pytest.skip("systemd-analyze is not installed")
-    path = tmp_path / "had.service"
-    path.write_text(unit.replace("/usr/bin/had", "/bin/true"), encoding="utf-8")
+    path = tmp_path / name
+    path.write_text(unit.replace(f"/usr/bin/{program}", "/bin/true"), encoding="utf-8")
     run = subprocess.run([verify, "verify", "--man=no", path], capture_output=True, text=True, check=False)
-    assert "had.service" not in run.stdout + run.stderr
+    assert name not in run.stdout + run.stderr
 
 
 def test_transition_reasons_are_slugs():
