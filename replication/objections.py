@@ -50,7 +50,7 @@ def to_download(replica: Replica, download: Download, wanted: Wanted | None) -> 
     """Say why a download is of no use any more."""
     if replica.state is State.LEADER:
         return "this node leads"
-    if replica.is_stopping:
+    if replica.stops_by is not None:
         return "this daemon is asked to stop"
     if wanted is not None:
         return None if download.peer in wanted.holders else "what is wanted is held elsewhere"

@@ -39,6 +39,7 @@ import attrs
 
 from replication import answers, effects, events, objections, revisions, speech
 from replication import peers as readings
+from replication.deadlines import deadlines
 from replication.download import Download
 from replication.events import CondorCommand, State
 from replication.ledger import Ledger
@@ -100,20 +101,21 @@ class Replica:
         self._sequence = 0
         # had: when it has to speak next before it counts as gone.
         self._has_had_spoken = False
+        self._hears_from = -math.inf
         self._deferred: events.Leadership | None = None
-        self._had_until = now + self._patience(is_real=held is not None and held.is_leading)
-        self._prepared: tuple[int, float] = (0, -math.inf)
+        self.leads_until = self.awaits_had_until = now + self._patience(is_real=self.ledger.is_leading)
+        self.prepared: tuple[int, float] = (0, -math.inf)
         self._downloads = 0
-        self._fenced_until = now + FENCE_TIMEOUTS * settings.timeout_seconds
+        self.fenced_until = now + FENCE_TIMEOUTS * settings.timeout_seconds
         self.questions: list[answers.Question] = []
-        self._stops_by: float | None = None
+        self.stops_by: float | None = None
         self._is_finished = False
         # What was said last, and to whom it must be said again.
         self._said: events.Report | None = None
-        self._next_report = now
-        self._next_condor = now
+        self.next_report_at = now
+        self.next_condor_at = now
         self._replies: set[Member] = set()
-        self._now = now
+        self._now = self._due = now
         self._effects: list[effects.Effect] = []
 
     # --- the outside ------------------------------------------------------------------------------------------
@@ -135,11 +137,6 @@ class Replica:
         return self.state is State.LEADER and not self.is_ending
 
     @property
-    def is_stopping(self) -> bool:
-        """Whether this daemon is asked to end."""
-        return self._stops_by is not None
-
-    @property
     def is_installing(self) -> bool:
         """Whether a version from elsewhere is replacing ours at this moment."""
         return self.download is not None and self.download.is_installing
@@ -157,17 +154,19 @@ class Replica:
     @property
     def deadline(self) -> float:
         """When to call `handle(Tick(), ...)` at the latest; infinity is never."""
-        return min((d for d in self._deadlines() if d > self._now), default=math.inf)
+        return self._due
 
     def handle(self, event: events.Event, now: float) -> list[effects.Effect]:
         """Take one event and return what to do about it, in order."""
         if self._is_finished:
             return []
-        self._now = max(now, self._now)
+        late_seconds, self._now = now - self._due, max(now, self._now)
         self._effects = []
+        self._notice_standstill(late_seconds)
         self._dispatch(event)
         self._advance()
         self._speak()
+        self._due = min(d for d in deadlines(self) if d > self._now)
         return self._effects
 
     def behind(self) -> tuple[Member, ...]:
@@ -209,7 +208,7 @@ class Replica:
                 self.settings = settings
                 self.peers = {m: self.peers.get(m) or Peer(m) for m in settings.others}
             case events.StopRequested(seconds):
-                self._stops_by = self._now + seconds
+                self.stops_by = self._now + seconds
 
     # --- other replicas ---------------------------------------------------------------------------------------
 
@@ -267,16 +266,16 @@ class Replica:
     # --- had --------------------------------------------------------------------------------------------------
 
     def _of_leadership(self, event: events.Leadership) -> None:
-        self._has_had_spoken = True
+        self._has_had_spoken |= self._now >= self._hears_from
         # A version that is being installed may overtake a leadership, so that is judged when it is over.
         self._deferred = event if self.is_installing else None
         if self._deferred is not None:
             return
         if isinstance(event, events.LeadershipEnded):
-            self._prepared = (0, -math.inf)
+            self.prepared = (0, -math.inf)
             self._end_leadership(is_stopped=event.is_stopped)
             return
-        self._had_until = self._now + self._patience(is_real=event.epoch is None)
+        self.leads_until = self._now + self._patience(is_real=event.epoch is None)
         is_begun = isinstance(event, events.LeadershipBegan)
         if self.is_leading and event.epoch == self.epoch:
             if is_begun:
@@ -326,14 +325,24 @@ class Replica:
         """A had that is silent for too long does not lead, whatever it said last."""
         if self._deferred is not None and not self.is_installing:
             self._of_leadership(self._deferred)
-        if self._now < self._had_until:
-            return
-        if not self._has_had_spoken:
+        if not self._has_had_spoken and self._now >= self.awaits_had_until:
             self._has_had_spoken = True
             self._remark("had_silent")
+        if self._now < self.leads_until:
+            return
         if (self.state is State.LEADER or self.look is Look.UNSETTLED) and not self.is_ending:
             self._remark("leadership_unconfirmed", epoch=self.epoch)
             self._end_leadership(is_stopped=False)
+
+    def _notice_standstill(self, late_seconds: float) -> None:
+        """Had may have begun anything while this daemon stood still: its word is awaited before the state is touched.
+
+        What had said meanwhile is read first, and is old.
+        """
+        if late_seconds > self.settings.timeout_seconds / 4:
+            self._has_had_spoken = False
+            self._hears_from = self._now + self.settings.timeout_seconds / 4
+            self.awaits_had_until = self._now + self._patience(is_real=self.ledger.is_leading)
 
     def _patience(self, *, is_real: bool) -> float:
         if is_real:
@@ -354,8 +363,8 @@ class Replica:
                 self._settle(0.0)
             case events.Withdrawn(request):
                 self.questions = [q for q in self.questions if q.asked.request != request]
-                if self._prepared[0] == request:
-                    self._prepared = (0, -math.inf)
+                if self.prepared[0] == request:
+                    self.prepared = (0, -math.inf)
 
     # --- the state and its version ----------------------------------------------------------------------------
 
@@ -501,7 +510,7 @@ class Replica:
         """Whether a received version may replace ours at this moment."""
         is_resting = self.is_resting and not self.ledger.is_busy
         is_own = self.ledger.is_leading
-        is_prepared = self._now < self._prepared[1]
+        is_prepared = self._now < self.prepared[1]
         is_follower = self.state in {State.VERSION_DOWNLOADING, State.BACKUP}
         return is_follower and is_resting and self._has_had_spoken and not is_own and not is_prepared
 
@@ -520,7 +529,7 @@ class Replica:
 
     def _start_download(self, wanted: Wanted | None) -> None:
         is_follower = self.state in {State.VERSION_DOWNLOADING, State.BACKUP}
-        if wanted is None or not is_follower or self.is_stopping:
+        if wanted is None or not is_follower or self.stops_by is not None:
             return
         member = next((m for m in wanted.holders if self.peers[m].retry_at <= self._now), None)
         if member is not None:
@@ -578,7 +587,7 @@ class Replica:
 
     @property
     def _is_fenced(self) -> bool:
-        return self._now < self._fenced_until
+        return self._now < self.fenced_until
 
     def _look_for_leaders(self) -> None:
         leader = readings.leader_of(self.peers.values(), self._now)
@@ -586,7 +595,7 @@ class Replica:
             own = self.ledger.own
             is_late = own is None or leader.version.gid >= own.version.gid
             if is_late:
-                self._fenced_until = self._now + FENCE_TIMEOUTS * self.settings.timeout_seconds
+                self.fenced_until = self._now + FENCE_TIMEOUTS * self.settings.timeout_seconds
 
     def _change_state(self) -> None:
         if self.state is State.VERSION_REQUESTING:
@@ -630,17 +639,17 @@ class Replica:
             self.questions.remove(question)
             self._emit(answer)
             if answer.good_for_seconds > 0:
-                self._prepared = (answer.request, self._now + 2 * answer.good_for_seconds)
+                self.prepared = (answer.request, self._now + 2 * answer.good_for_seconds)
                 is_starting |= self.is_leading
         if is_starting:
             self._watch()
 
     def _finish(self) -> None:
         """End when asked to, but not before had has flushed and the others have fetched, while there is time."""
-        if self._stops_by is None:
+        if self.stops_by is None:
             return
         is_busy = self.state is State.LEADER or self.uploads or self.questions or self.ledger.is_busy
-        if self._now >= self._stops_by or not (is_busy or self.is_installing):
+        if self._now >= self.stops_by or not (is_busy or self.is_installing):
             self._is_finished = True
             self._emit(effects.Finished())
 
@@ -649,9 +658,9 @@ class Replica:
     def _speak(self) -> None:
         """Report to all of ours three times each T and on news, to one that has just been reached at once."""
         said = speech.compose(self)
-        is_due = said != self._said or self._now >= self._next_report
+        is_due = said != self._said or self._now >= self.next_report_at
         if is_due:
-            self._said, self._next_report = said, self._now + self.settings.report_seconds
+            self._said, self.next_report_at = said, self._now + self.settings.report_seconds
         addressees = [m for m, p in self.peers.items() if p.is_ours and (is_due or m in self._replies)]
         self._replies.clear()
         if addressees:
@@ -660,8 +669,8 @@ class Replica:
             report = attrs.evolve(said, instance=self._instance, sequence=self._sequence, total_bytes=size)
             for member in addressees:
                 self._emit(effects.Send(member, report))
-        if self._now >= self._next_condor:
-            self._next_condor = self._now + self.settings.condor_interval_seconds
+        if self._now >= self.next_condor_at:
+            self.next_condor_at = self._now + self.settings.condor_interval_seconds
             leads = self.state is State.LEADER
             command = CondorCommand.LEADER_VERSION if leads else CondorCommand.SOLICIT_VERSION
             self._to_condors(command)
@@ -680,20 +689,3 @@ class Replica:
 
     def _remark(self, name: str, **fields: str | float | None) -> None:
         self._emit(effects.Remark(name, tuple(fields.items())))
-
-    # --- time -------------------------------------------------------------------------------------------------
-
-    def _deadlines(self) -> list[float]:
-        s = self.settings
-        found = [self._next_report, self._next_condor, self.ledger.retry_at, self._fenced_until]
-        found += [self._had_until, self._prepared[1], math.inf if self._stops_by is None else self._stops_by]
-        for peer in self.peers.values():
-            found += [peer.expires_at, peer.retry_at]
-        found += [q.deadline for q in self.questions]
-        if self.state is State.VERSION_REQUESTING:
-            found += [self.started_at + s.timeout_seconds, self.started_at + s.joining_seconds]
-        if self.state is State.VERSION_DOWNLOADING:
-            found.append(self.started_at + s.lifetime_seconds)
-        if self.download is not None:
-            found += self.download.deadlines(s)
-        return found

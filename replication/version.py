@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterable, Mapping
 from typing import Any, Final, Self
 
 import attrs
@@ -56,9 +55,6 @@ class Relation(enum.Enum):
     DIVERGED = "diverged"
     #: A lineage ends before it could tell.
     UNKNOWN = "unknown"
-
-
-_REVERSE: Final = {Relation.NEWER: Relation.OLDER, Relation.OLDER: Relation.NEWER}
 
 
 @attrs.frozen(order=True)
@@ -232,64 +228,3 @@ def common_ancestor(one: Version, other: Version) -> Point | None:
     if shared is None:
         return None
     return min(one.history[shared[0]], other.history[shared[1]])
-
-
-@attrs.frozen
-class Choice:
-    """What the versions that others hold are to ours.
-
-    Attributes:
-        source: who holds the best of those that are newer than ours; None when nobody does.
-        newer: all who hold a newer one.
-        diverged: who holds one that grew apart from ours, or from the best one.
-        unknown: who holds one that cannot be compared with ours.
-    """
-
-    source: str | None = None
-    newer: tuple[str, ...] = ()
-    diverged: tuple[str, ...] = ()
-    unknown: tuple[str, ...] = ()
-
-
-def choose(own: Version | None, offers: Mapping[str, Version]) -> Choice:
-    """Find the best version to join from: the newest that others hold and that is newer than ours.
-
-    Where the newer ones diverged among themselves the later leadership goes first, then the larger clock; every member
-    chooses the same one. Of equal holders the first in `offers` is taken.
-
-    Args:
-        own: our version; None when there is no state here, so that every offer is newer.
-        offers: the versions of others by their names.
-    """
-    relations = {
-        name: Relation.NEWER if own is None else compare(offer, own) for name, offer in offers.items()
-    }
-    newer = [name for name, relation in relations.items() if relation is Relation.NEWER]
-    source = _best(newer, offers)
-    apart = {name for name, relation in relations.items() if relation is Relation.DIVERGED}
-    if source is not None:
-        apart |= {name for name in newer if compare(offers[name], offers[source]) is Relation.DIVERGED}
-    return Choice(
-        source,
-        tuple(newer),
-        tuple(name for name in offers if name in apart),
-        tuple(name for name, relation in relations.items() if relation is Relation.UNKNOWN),
-    )
-
-
-def _best(names: Iterable[str], offers: Mapping[str, Version]) -> str | None:
-    """Among these, the holder of the newest version; the later leadership where they diverged."""
-    # A child's gid is larger than its parent's among ours, but not where HTCondor chose one at random: descent decides.
-    heads = [
-        name
-        for name in names
-        if not any(compare(offers[other], offers[name]) is Relation.NEWER for other in names)
-    ]
-    if not heads:
-        return None
-    return max(heads, key=lambda name: offers[name].point)
-
-
-def reversed_relation(relation: Relation) -> Relation:
-    """What the other is to the one."""
-    return _REVERSE.get(relation, relation)

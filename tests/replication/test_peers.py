@@ -1,5 +1,6 @@
 """What a replica reads from what the others reported."""
 
+import itertools
 import math
 
 import pytest
@@ -22,8 +23,9 @@ from replication.peers import (
     relation_to,
     wanted,
 )
-from replication.version import INTEGER_LIMIT, Relation, Version
-from tests.replication.tellers import SETTINGS, A, C, Others, T, held, version
+from replication.version import INTEGER_LIMIT, Relation, Version, compare
+from tests.replication.histories import GIDS, built, changes, forests, truth
+from tests.replication.tellers import SETTINGS, A, C, Others, T, files, held, version
 
 
 def peer(member, content=None, *points, at=0.0, **fields):
@@ -135,6 +137,59 @@ def test_a_state_that_never_was_is_older_than_any():
     nothing = Own.of(Held(version("7.0"), ()))
     assert relation_to(nothing, version("9.4", is_rooted=False)) is Relation.NEWER
     assert relation_to(own("x", "7.1"), version("9.4", is_rooted=False)) is Relation.UNKNOWN
+
+
+def changed(point, forest):
+    """The changes that a state holds; that a leadership begins is none."""
+    return frozenset(change for change in changes(point, forest) if change.clock)
+
+
+def small_histories():
+    """Every small history: what stands at each point, and what its bytes hold."""
+    for forest in forests(GIDS[:3]):
+        versions = built(forest)
+        contents = {point: changed(point, forest) for point in versions}
+        yield forest, contents, {p: Own.of(Held(v, named(contents[p]))) for p, v in versions.items()}
+
+
+def named(content):
+    """Describe bytes; nothing is no file."""
+    return files(repr(sorted(content))) if content else ()
+
+
+def test_more_changes_are_newer_in_every_small_history():
+    """A lineage tells what is newer; where two grew apart it is what holds all changes of the other, and more."""
+    for forest, contents, owns in small_histories():
+        for mine, theirs in itertools.product(owns, repeat=2):
+            expected = truth(changes(theirs, forest), changes(mine, forest))
+            if expected is Relation.DIVERGED and contents[mine] < contents[theirs]:
+                expected = Relation.NEWER
+            assert relation_to(owns[mine], owns[theirs].version) is expected, (forest, mine, theirs)
+
+
+def test_a_conflict_is_kept_where_a_change_would_be_lost_in_every_small_history():
+    """And nowhere else."""
+    for forest, contents, owns in small_histories():
+        for mine, new in itertools.product(owns, repeat=2):
+            is_lost = not contents[mine] <= contents[new]
+            assert is_contained(owns[mine], owns[new].held) is not is_lost, (forest, mine, new)
+
+
+def test_taking_what_is_wanted_comes_to_an_end_in_every_small_history():
+    """Without a leader each version taken holds more changes, or is newer; none that grew out of it is left behind."""
+    for forest, contents, owns in small_histories():
+        others = [
+            Peer(str(p), is_ours=True, version=o.version, heard_at=0.0, expires_at=9.0)
+            for p, o in owns.items()
+        ]
+        for own in owns.values():
+            steps, best = [own], wanted(own, others, 1.0, is_fenced=False)
+            while best is not None:
+                steps.append(owns[best.version.point])
+                assert not any(compare(o.version, best.version) is Relation.NEWER for o in owns.values())
+                assert len(steps) <= len(owns), (forest, steps)
+                best = wanted(steps[-1], others, 1.0, is_fenced=False)
+            assert contents[own.version.point] <= contents[steps[-1].version.point]
 
 
 def test_two_states_under_one_name_diverged():

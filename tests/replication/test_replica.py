@@ -106,6 +106,44 @@ def test_a_had_that_never_speaks_does_not_hold_up_its_replica_for_ever():
     assert only(found, effects.Install) != []
 
 
+def test_a_daemon_that_stood_still_waits_for_hads_word():
+    """Had may have started a controllee without it; what had said meanwhile is read first and does not count."""
+    story = following()
+    story.tell(events.Tick(), story.now + 5 * T)
+    story.hear(A, "xy", "10.2", "5.2", leads=True, validity_seconds=100.0)
+    assert only(story.fetch("xy", "10.2", "5.2"), effects.Install) == []
+    assert only(story.tell(ENDED), effects.Install) == []
+    assert only(story.tell(ENDED, story.now + T / 4), effects.Install) != []
+
+
+def test_a_daemon_that_stood_still_takes_nobodys_changes_for_a_strangers():
+    """Its had leads, and says so soon."""
+    story = following()
+    story.tell(events.Tick(), story.now + 5 * T)
+    assert only(story.tell(events.StateChanged(files("new"))), effects.KeepConflict) == []
+    story.tell(events.LeadershipConfirmed(20))
+    assert story.machine.version == version("20.1", "10.1", "5.2")
+
+
+def test_a_daemon_that_stood_still_waits_for_a_dead_had_for_two_t():
+    """As at its start."""
+    story = following()
+    story.tell(events.Tick(), story.now + 5 * T)
+    begin = story.now
+    story.hear(A, "xy", "10.2", "5.2", leads=True, validity_seconds=100.0)
+    story.fetch("xy", "10.2", "5.2")
+    assert only(story.wait(begin + 2 * T - 0.1), effects.Install) == []
+    assert only(story.wait(begin + 2 * T), effects.Install) != []
+
+
+def test_a_late_turn_of_the_loop_is_no_standstill():
+    """A quarter of T: shorter than any wait in which had gives its replica up."""
+    story = following()
+    story.tell(events.Tick(), story.machine.deadline + T / 4)
+    story.hear(A, "xy", "10.2", "5.2", leads=True)
+    assert only(story.fetch("xy", "10.2", "5.2"), effects.Install) != []
+
+
 # --- leading --------------------------------------------------------------------------------------------------
 
 

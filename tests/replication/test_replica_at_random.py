@@ -173,8 +173,11 @@ class AnyWorld:
         self.tell(events.Settled())
 
     def wait(self):
-        """Time passes."""
-        self.tell(events.Tick(), self.dice.choice((0.1, 0.1, 0.1, T, 4 * T, 70.0)))
+        """Time passes, while the daemon is awake or stands still."""
+        until = self.now + self.dice.choice((0.1, 0.5, 0.5, T, 4 * T, 70.0))
+        while self.dice.random() < 0.9 and self.machine.deadline < until:
+            self.tell(events.Tick(), self.machine.deadline - self.now)
+        self.tell(events.Tick(), until - self.now)
 
     def schedule(self):
         """Somebody wants conflicts merged, or not any more."""

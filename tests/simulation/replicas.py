@@ -114,6 +114,8 @@ class ReplicaNode:
         self._last_local = 0.0
         self._spins = (0.0, 0)
         self._operations: deque[Callable[[], events.Event | None]] = deque()
+        #: What a frozen daemon was about to do.
+        self._delayed: deque[Callable[[], None]] = deque()
         self._is_watching = False
         self._told: tuple[FileRecord, ...] | None = None
         self._look: Timer | None = None
@@ -198,22 +200,26 @@ class ReplicaNode:
         if self.process == PROCESS_FROZEN:
             self.world.tell(self.label, "replica continued")
             self.process = PROCESS_UP
+            while self._delayed:
+                self._delayed.popleft()()
             while self._inbox and self.process == PROCESS_UP:
                 self._handle(self._inbox.popleft())
             if self.process == PROCESS_UP:
                 self._handle(events.Tick())
 
     def _end(self) -> None:
+        was_frozen = self.process == PROCESS_FROZEN
         self.process = PROCESS_DOWN
         self.machine = None
         for timer in (self._deadline and self._deadline[1], self._look, self._settle):
             if timer:
                 timer.cancel()
         self._deadline = self._look = self._settle = None
-        if self._operations and self.world.chance(0.5):
+        if self._operations and not was_frozen and self.world.chance(0.5):
             # The first write under way reached the disk although nobody will be told.
             self._operations[0]()
         self._operations.clear()
+        self._delayed.clear()
         for transfer in [*self.downloads.values(), *self.uploads.values()]:
             self._break(transfer, "the other end is gone")
         self.downloads.clear()
@@ -366,8 +372,13 @@ class ReplicaNode:
         def finish() -> None:
             if instance != self.instance or not self.is_up:
                 return
+            if self.process == PROCESS_FROZEN:
+                self._delayed.append(finish)
+                return
             self._operations.popleft()
-            is_bad = bad is not None and self.world.chance(disk.failure)
+            # The daemon stood still, and does not know what happens here by now.
+            is_late = self.world.now > start + disk.delay[1] + self.timeout_seconds / 4
+            is_bad = bad is not None and (is_late or self.world.chance(disk.failure))
             event = bad if is_bad else act() or good
             if event is not None:
                 self.receive(event)
@@ -415,6 +426,9 @@ class ReplicaNode:
             self.world.tell(self.label, f"installed {effect.held.version.point}, {len(content)} records")
 
         def installed() -> None:
+            if self.process == PROCESS_FROZEN:
+                self._delayed.append(installed)
+                return
             if transfer.is_over:
                 return
             transfer.sending = None
