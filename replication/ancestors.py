@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from replication.archive import Archive, Copy
-from replication.disk import Disk
+from replication.disk import Disk, Source
 from replication.manifest import FileRecord, total_bytes
 from replication.version import Version, common_ancestor
 
@@ -22,6 +22,9 @@ ANCESTORS_LIMIT: Final = 8
 
 #: A larger state is not kept: nothing of that size is merged, and every change of leader would copy it.
 ANCESTOR_LIMIT_BYTES: Final = 64 << 20
+
+#: Nor is one of more files: each costs a sync, for which a new leadership would wait.
+ANCESTOR_LIMIT_FILES: Final = 16
 
 
 class Ancestors:
@@ -35,7 +38,7 @@ class Ancestors:
         self,
         version: Version,
         files: tuple[FileRecord, ...],
-        paths: Mapping[str, Path],
+        sources: Mapping[str, Source],
         *,
         kept_at_seconds: float,
     ) -> Copy | None:
@@ -44,15 +47,15 @@ class Ancestors:
         Args:
             version: the leadership's parent.
             files: what the state holds.
-            paths: where each file is, by name.
+            sources: where each file is, by name.
             kept_at_seconds: Unix time.
 
         Returns:
             None if it is too large to be merged, ever.
         """
-        if total_bytes(files) > ANCESTOR_LIMIT_BYTES:
+        if total_bytes(files) > ANCESTOR_LIMIT_BYTES or len(files) > ANCESTOR_LIMIT_FILES:
             return None
-        copy = self.archive.keep(version, files, paths, {"kept_at": kept_at_seconds})
+        copy = self.archive.keep(version, files, sources, {"kept_at": kept_at_seconds})
         others = [one for one in self.archive.copies() if one.identifier != copy.identifier]
         others.sort(key=lambda one: float(one.notes.get("kept_at", 0.0)))
         for old in others[: max(0, len(others) + 1 - self._limit)]:

@@ -19,7 +19,7 @@ from typing import Any, Final
 import attrs
 
 from daemoncore.durable import DurableError
-from replication.disk import Disk, Kind, RealDisk, remove_tree
+from replication.disk import Disk, Kind, RealDisk, Source, remove_tree
 from replication.manifest import FileRecord, ManifestError, records_from_document_untrusted
 from replication.places import Places
 from replication.version import Version, VersionError
@@ -61,7 +61,7 @@ class Archive:
         self,
         version: Version,
         files: tuple[FileRecord, ...],
-        paths: Mapping[str, Path],
+        sources: Mapping[str, Source],
         notes: Mapping[str, Any],
     ) -> Copy:
         """Copy a state; durable on return. Keeping the same state again gives the copy that is there.
@@ -69,7 +69,7 @@ class Archive:
         Args:
             version: of the state.
             files: what to copy; no more than these bytes of each.
-            paths: where each of them is, by name.
+            sources: where each of them is, by name.
             notes: see `Copy`.
 
         Raises:
@@ -86,7 +86,7 @@ class Archive:
         remove_tree(self._disk, temporary)
         copy = Copy(identifier, version, files, dict(notes))
         try:
-            self._fill(temporary, copy, paths)
+            self._fill(temporary, copy, sources)
         except BaseException:
             remove_tree(self._disk, temporary)
             raise
@@ -208,17 +208,19 @@ class Archive:
             )
         self._disk.sync(target)
 
-    def _fill(self, folder: Path, copy: Copy, paths: Mapping[str, Path]) -> None:
+    def _fill(self, folder: Path, copy: Copy, sources: Mapping[str, Source]) -> None:
         """Write the files and the record of a copy, and sync all of them."""
         self._disk.make_folder(folder, 0o700)
         for place, record in enumerate(copy.files):
-            target, source = folder / str(place), paths[record.name]
-            found = self._disk.facts(source)
-            if found is None or found.kind is not Kind.FILE:
-                raise DurableError(f"{source}: is to be kept and is no plain file", path=source)
+            target, source = folder / str(place), sources[record.name]
+            if isinstance(source, Path):
+                found = self._disk.facts(source)
+                if found is None or found.kind is not Kind.FILE:
+                    raise DurableError(f"{source}: is to be kept and is no plain file", path=source)
             self._disk.copy(source, target, record.size_bytes, _MODE)
             if self._disk.digest(target, record.size_bytes) != record.sha256:
-                raise DurableError(f"{source}: changed while it was kept", path=source)
+                name = source if isinstance(source, Path) else f"file {record.name} of the state"
+                raise DurableError(f"{name}: changed while it was kept", path=target)
             self._disk.sync(target)
         # This syncs the folder, and so the names of the files in it.
         self._disk.replace(folder / _RECORD_NAME, _encode(copy), mode=_MODE, owner=None)

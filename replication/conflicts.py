@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 
 from replication.archive import Archive, Copy
-from replication.disk import Disk
+from replication.disk import Disk, Source
 from replication.manifest import FileRecord, total_bytes
 from replication.version import Version
 
@@ -49,11 +49,15 @@ class Conflicts:
         self.archive = Archive(folder, disk)
         self._limit = limit
 
+    def limit_to(self, limit: int) -> None:
+        """Keep that many from now on."""
+        self._limit = limit
+
     def keep(
         self,
         version: Version,
         files: tuple[FileRecord, ...],
-        paths: Mapping[str, Path],
+        sources: Mapping[str, Source],
         *,
         reason: str,
         kept_at_seconds: float,
@@ -64,7 +68,7 @@ class Conflicts:
         Args:
             version: what the state is called; where nobody published it, the version that it was changed from.
             files: what it holds, as a snapshot found it.
-            paths: where each file is, by name.
+            sources: where each file is, by name.
             reason: a sentence for people.
             kept_at_seconds: Unix time.
             replaced_by: what will stand in its place.
@@ -74,7 +78,10 @@ class Conflicts:
             "kept_at": kept_at_seconds,
             "replaced_by": None if replaced_by is None else replaced_by.to_document(),
         }
-        conflict = self.archive.keep(version, files, paths, notes)
+        conflict = self.archive.keep(version, files, sources, notes)
+        if replaced_by is not None and conflict.notes.get("replaced_by") is None:
+            # It was kept when it was found, and is replaced only now.
+            conflict = self.archive.note(conflict, replaced_by=notes["replaced_by"])
         removed = self._make_room(conflict)
         return Keeping(conflict, removed, len(self.archive.copies()) > self._limit)
 
@@ -90,14 +97,15 @@ class Conflicts:
 
     def documents(self) -> list[dict[str, Any]]:
         """List all conflicts, the oldest first, as `/status` and `hadctl conflicts` show them; all keys always."""
-        return [document(conflict) for conflict in self._by_age()]
+        return [document(conflict) for conflict in self.by_age()]
 
-    def _by_age(self) -> list[Copy]:
+    def by_age(self) -> list[Copy]:
+        """Give all conflicts, the oldest first."""
         return sorted(self.archive.copies(), key=lambda copy: float(copy.notes.get("kept_at", 0.0)))
 
     def _make_room(self, newest: Copy) -> tuple[str, ...]:
         """Remove the oldest conflicts that may go, while there are too many."""
-        conflicts = self._by_age()
+        conflicts = self.by_age()
         excess = len(conflicts) - self._limit
         going = [one for one in conflicts if is_settled(one) and one.identifier != newest.identifier]
         for conflict in going[: max(0, excess)]:

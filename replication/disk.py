@@ -18,7 +18,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import attrs
 
@@ -26,6 +26,9 @@ from daemoncore.durable import DurableError, failures_named, replace_file
 
 #: Piece by piece, so that a copy of any size needs little memory.
 COPY_BYTES: Final = 1 << 20
+
+#: Whence bytes are copied: a path, or a descriptor that is open for reading, whatever its file is called by now.
+Source: TypeAlias = Path | int
 
 #: From linux/fs.h: the two names change places in one step.
 _RENAME_EXCHANGE: Final = 2
@@ -81,7 +84,7 @@ class Disk(Protocol):
     ) -> None:
         """Replace a small file in one step; durable on return, unless nobody needs that."""
 
-    def copy(self, source: Path, target: Path, size_bytes: int, mode: int) -> None:
+    def copy(self, source: Source, target: Path, size_bytes: int, mode: int) -> None:
         """Copy the first `size_bytes` of a file to a new one; what stood at the new name is gone."""
 
     def append(self, source: Path, target: Path, start_bytes: int) -> None:
@@ -151,7 +154,7 @@ class RealDisk:
         """See `Disk`."""
         replace_file(path, data, mode=mode, owner=owner, is_durable=is_durable)
 
-    def copy(self, source: Path, target: Path, size_bytes: int, mode: int) -> None:
+    def copy(self, source: Source, target: Path, size_bytes: int, mode: int) -> None:
         """See `Disk`. Shares the blocks where the file system can."""
         with failures_named("copy to", target), _opened(source) as reading:
             target.unlink(missing_ok=True)
@@ -266,8 +269,11 @@ def facts_of(found: os.stat_result) -> Facts:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    """Open a file or folder for reading, never through a link."""
+def _opened(path: Source) -> Iterator[int]:
+    """Open a file or folder for reading, never through a link; what is open already is used as it is."""
+    if isinstance(path, int):
+        yield path
+        return
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         yield descriptor

@@ -1,8 +1,9 @@
 """The moves of one replacement, each of which can be done again and tells how far it was done.
 
-There are three. A whole file is renamed over its target. A whole folder changes places with its target. A tail is
+There are four. A whole file is renamed over its target. A whole folder changes places with its target. A tail is
 appended to its target in place, so that a kilobyte that is added to a gigabyte costs a kilobyte; the staged tail stays
-until the journal is gone, and an append that was cut short is done again from its first byte.
+until the journal is gone, and an append that was cut short is done again from its first byte. And where a version covers
+no file at all, as the first one of a leadership that found none, the target is removed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import enum
 
 from replication.disk import Disk, Likeness, remove_tree
 from replication.journal import Journal, signature
+from replication.manifest import Held
 from replication.places import Places
 
 
@@ -27,6 +29,11 @@ class Progress(enum.Enum):
     TOUCHED = "touched"
 
 
+def is_removal(held: Held, places: Places) -> bool:
+    """Whether what is to be held is no file at all; a folder without files is one all the same."""
+    return not held.files and not places.is_folder
+
+
 def progress(disk: Disk, places: Places, journal: Journal, place: int) -> Progress:
     """Say how far the move of one target was done."""
     move, target = journal.moves[place], places.paths[place]
@@ -36,6 +43,8 @@ def progress(disk: Disk, places: Places, journal: Journal, place: int) -> Progre
         return Progress.DONE
     if move.start:
         return _append_progress(disk, places, journal, place)
+    if is_removal(journal.held, places) and found is not None:
+        return Progress.PENDING if signature(disk, target) == move.before else Progress.TOUCHED
     # A folder keeps its inode. A file that is staged no more was renamed: nobody else renames it.
     is_new = found is not None and found.inode == move.inode
     if is_new if places.is_folder else disk.facts(staged) is None:
@@ -72,6 +81,8 @@ def perform(disk: Disk, places: Places, journal: Journal, place: int) -> None:
     if start:
         disk.append(staged, target, start)
         disk.sync(target)
+    elif is_removal(journal.held, places):
+        disk.remove(target)
     elif not places.is_folder or disk.facts(target) is None:
         disk.rename(staged, target)
     elif not disk.exchange(staged, target):

@@ -24,8 +24,9 @@ crash, and after a crash of the recovery.
 Nothing is ever renamed over the state of a running controllee: it would keep writing to a file without a name.
 Callers pass `is_controllee_running`; it is asserted before every rename. A journal that is found while one runs, or
 whose targets were written to since, is rolled back if nothing was renamed yet. If some of several files were, there
-is no way back or on (`Outcome.MIXED`): the caller stops the controllee, keeps what is there as a conflict, and calls
-`recover` with `is_kept`, which then finishes; or, if a tail has lost the head that it belongs to, nothing is held.
+is no way back or on (`Outcome.MIXED`): the caller keeps what is there as a conflict and calls `recover` with `is_kept`,
+which then finishes; or, if a tail has lost the head that it belongs to, or a controllee runs on what is there, nothing
+is held.
 
 Symbolic links, devices and anything beside the configured paths are refused. New files get the permissions and the
 owner of what they replace; where nothing was, those that the leader's have, and the configured owner.
@@ -56,7 +57,7 @@ from replication.journal import (
     signature,
 )
 from replication.manifest import Held
-from replication.moves import Progress, perform, progress, tidy
+from replication.moves import Progress, is_removal, perform, progress, tidy
 from replication.places import Places
 from replication.staging import Start, check_staged, check_targets, make_durable
 from replication.version import Point, Version, VersionError, parse_text_untrusted
@@ -76,7 +77,8 @@ class Outcome(enum.Enum):
     ABANDONED = "abandoned"
     #: A replacement of several files was under way, and somebody has written to them since; nothing was done.
     MIXED = "mixed"
-    #: The same, and what was there was kept; but a tail has lost its head, so that nothing is held any more.
+    #: The same, and what was there was kept; but a tail has lost its head, or a controllee runs on the mixture, so that
+    #: nothing is held any more.
     UNUSABLE = "unusable"
 
 
@@ -132,14 +134,18 @@ class Pair:
         held: Held,
         starts: Sequence[Start] = (),
         *,
+        spare: Sequence[int] = (),
         is_controllee_running: Callable[[], bool],
     ) -> None:
         """Replace the state by what is staged, and the version with it; durable on return.
 
         Args:
             number: in the names of the staged files.
-            held: what this node holds afterwards; its files are those that are staged.
+            held: what this node holds afterwards; its files are those that are staged. If it has none, and the state
+                is no folder, nothing is staged and the state is removed.
             starts: for each file where its staged bytes begin (see `staging.Start`); left out, all are whole.
+            spare: for each file how many bytes at its end count for nothing, such as half a transaction; a tail takes
+                their place. Left out, none do.
             is_controllee_running: asked before every rename, which it must not allow.
 
         Raises:
@@ -147,10 +153,14 @@ class Pair:
             DurableError: the disk failed. Before the journal was written nothing has changed; afterwards `recover`
                 finishes the work, and must run before anything else does.
         """
-        starts = starts or (0,) * len(self.places.paths)
+        count = len(self.places.paths)
+        starts = starts or (0,) * count
         check_targets(self._disk, self.places)
-        inodes = check_staged(self._disk, self.places, number, held.files, starts)
-        make_durable(self._disk, self.places, number, held.files, starts)
+        if is_removal(held, self.places):
+            inodes, starts = [0] * count, (0,) * count
+        else:
+            inodes = check_staged(self._disk, self.places, number, held.files, starts, spare)
+            make_durable(self._disk, self.places, number, held.files, starts)
         signatures = [signature(self._disk, path) for path in self.places.paths]
         heads = [self._digest_of(str(place), start) for place, start in enumerate(starts)]
         moves = tuple(itertools.starmap(Move, zip(inodes, signatures, starts, heads, strict=True)))
@@ -179,6 +189,13 @@ class Pair:
         swept = self.sweep() if outcome is not Outcome.MIXED else ()
         htcondor, older = self._meet_htcondor(damage)
         return Recovery(outcome, self._held, htcondor, older, swept, tuple(damage))
+
+    def restore_text(self) -> bool:
+        """Write `$(SPOOL)/Version` again if somebody removed it, as condor_preen does; whether that was so."""
+        if self._held is None or self._disk.facts(self.places.version_file) is not None:
+            return False
+        self._write_text(self._held.version)
+        return True
 
     def sweep(self, number: int | None = None) -> tuple[Path, ...]:
         """Remove what killed transfers and interrupted replacements left; of one transferer only, if it is named.
@@ -225,7 +242,10 @@ class Pair:
             self._disk.rename(outgoing, self.places.paths[0])
             self._disk.sync(outgoing.parent)
         elif is_away or is_begun:
-            return Outcome.MIXED
+            if not is_kept:
+                return Outcome.MIXED
+            self._hold_nothing()
+            return Outcome.UNUSABLE
         self._forget_journal()
         return Outcome.ABANDONED
 

@@ -41,9 +41,22 @@ def check_targets(disk: Disk, places: Places) -> None:
 
 
 def check_staged(
-    disk: Disk, places: Places, number: int, files: Sequence[FileRecord], starts: Sequence[Start]
+    disk: Disk,
+    places: Places,
+    number: int,
+    files: Sequence[FileRecord],
+    starts: Sequence[Start],
+    spare: Sequence[int] = (),
 ) -> list[int]:
     """Refuse what is staged unless it is what the records say.
+
+    Args:
+        disk: where.
+        places: where everything lies.
+        number: in the names of what is staged.
+        files: what the state will be.
+        starts: where the staged bytes begin.
+        spare: for each path how many bytes at the end of what stands there count for nothing; left out, none do.
 
     Returns:
         The inode of each staged file, or of the folder; 0 where nothing is staged.
@@ -60,7 +73,8 @@ def check_staged(
         if places.is_folder:
             found |= _sizes_inside(disk, path)
         else:
-            found[str(place)] = _size_afterwards(disk, places.paths[place], start, staged)
+            excess_bytes = spare[place] if spare else 0
+            found[str(place)] = _size_afterwards(disk, places.paths[place], start, staged, excess_bytes)
     if found != wanted:
         name = min(name for name in found.keys() | wanted if found.get(name) != wanted.get(name))
         sizes = f"received {found.get(name)}, announced {wanted.get(name)} bytes"
@@ -85,12 +99,12 @@ def _sizes_inside(disk: Disk, folder: Path) -> dict[str, int]:
     return {name: facts.size_bytes for name, facts in entries if facts.kind is Kind.FILE}
 
 
-def _size_afterwards(disk: Disk, target: Path, start: Start, staged: Facts | None) -> int:
-    """How large a file will be: what is staged, behind what stays of the present one."""
+def _size_afterwards(disk: Disk, target: Path, start: Start, staged: Facts | None, excess_bytes: int) -> int:
+    """How much of a file will count: what is staged, behind what stays of the present one."""
     staged_bytes = 0 if staged is None else staged.size_bytes
     if start == 0:
         return staged_bytes
-    present = _plain(disk, target, Kind.FILE).size_bytes
+    present = _plain(disk, target, Kind.FILE).size_bytes - excess_bytes
     if start is not None and start != present:
         raise RefusedError(f"{target}: has {present} bytes; what was received continues it at byte {start}")
     return present + staged_bytes
