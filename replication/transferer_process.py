@@ -157,8 +157,8 @@ class TransfererProcess:
             if self._patience.cancelled_caught:
                 self.kill(self._why_impatient)
         finally:
-            self._close()
             self._signal(signal.SIGKILL)
+            self._close()
             with trio.move_on_after(_KILL_SECONDS, shield=True):
                 await self._children.until_dead(self._process)
         # One that is stuck in the kernel, on a disk that hangs, is not replaced by another that would hang there too.

@@ -301,6 +301,7 @@ async def test_a_real_peers_transfer_is_offered_by_nobody(tmp_path, is_fips):
         await leader.event(UploadEnded)
         await until(lambda: follower.told.ended)
         assert states(follower) == ["waiting"]
+        assert follower.events.statistics().current_buffer_used == 0
         await follower.install(1, received)
         await follower.event(DownloadEnded, download=1, is_orderly=True)
         assert follower.state.read_bytes() == CONTENT

@@ -248,7 +248,8 @@ async def test_an_unknown_event_is_passed_over(tmp_path):
         await follower.event(DownloadEnded, is_orderly=True, reason="")
 
 
-_DEAF = 'import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(\'{"event":"progress"}\', flush=True); '
+_PROGRESS = 'print(\'{"event":"progress"}\', flush=True); '
+_DEAF = f"import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); {_PROGRESS}"
 
 
 @pytest.mark.parametrize(
@@ -276,6 +277,20 @@ async def test_a_transferer_that_does_not_stop_is_killed(tmp_path):
         follower.transfers.stop_download(1, "enough")
         await follower.event(DownloadEnded, is_orderly=False, reason="it did not end when it was asked to")
     assert follower.told.ended == [("download", "cancelled", "it did not end when it was asked to")]
+
+
+async def test_what_crosses_a_stop_is_not_told(tmp_path):
+    """A version that is offered when nobody wants the download any more is no event."""
+    program = (
+        "import signal, sys, time; "
+        f"signal.signal(signal.SIGTERM, lambda *_: sys.exit(print({OFFER + chr(10) + EXIT!r}))); "
+    )
+    argv = (sys.executable, "-S", "-c", program + _PROGRESS + "time.sleep(600)")
+    async with pool(tmp_path, argv=argv) as (_, follower):
+        follower.transfers.start_download(1, "127.0.0.1:1", "ours")
+        await until(lambda: [figure.state for figure in follower.transfers.figures()] == ["moving"])
+        follower.transfers.stop_download(1, "enough")
+        await follower.event(DownloadEnded, reason="enough")
 
 
 async def test_a_program_that_ends_without_a_word_says_how(tmp_path):
