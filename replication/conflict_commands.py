@@ -229,24 +229,23 @@ class ConflictCommands:
         return [(m, i) for m, i in found if i not in self._hopeless and i not in merged]
 
     async def _merge_by_itself(self, holder: Member, identifier: str) -> None:
-        """Schedule one conflict if it has an ancestor; without one people have to decide."""
-        shelf = self._shelf
+        """Schedule one conflict, or say once why it cannot be."""
         try:
             await self._borrow(holder, identifier)
-            held = self._led()
-            copy = await shelf.perform(lambda: self._known(identifier))
-            if held is None or copy.notes.get("scheduled") or copy.notes.get("merged_into"):
-                return
-            plan: dict[str, Any] = await shelf.perform(
-                lambda: shelf.reviser.plan(held, identifier, Act.MERGE)
-            )
-            if plan["base"] is None:
-                raise RevisionError(
-                    "no common ancestor is kept; hadctl conflicts merge shows what would be lost"
-                )
-            await shelf.perform(lambda: shelf.reviser.schedule(identifier, Act.MERGE, "REPLICATION_MERGE"))
-            await shelf.read_archives()
-            self._tell("merge_scheduled", id=identifier, peer=holder)
+            await self._schedule_by_itself(holder, identifier)
         except (ArchiveError, DurableError, RevisionError, FetchError) as error:
             self._hopeless.add(identifier)
             self._tell("merge_not_possible", id=identifier, peer=holder, text=str(error))
+
+    async def _schedule_by_itself(self, holder: Member, identifier: str) -> None:
+        """Schedule one conflict if it has an ancestor; without one people have to decide."""
+        shelf, held = self._shelf, self._led()
+        copy = await shelf.perform(lambda: self._known(identifier))
+        if held is None or copy.notes.get("scheduled") or copy.notes.get("merged_into"):
+            return
+        plan: dict[str, Any] = await shelf.perform(lambda: shelf.reviser.plan(held, identifier, Act.MERGE))
+        if plan["base"] is None:
+            raise RevisionError("no common ancestor is kept; hadctl conflicts merge shows what would be lost")
+        await shelf.perform(lambda: shelf.reviser.schedule(identifier, Act.MERGE, "REPLICATION_MERGE"))
+        await shelf.read_archives()
+        self._tell("merge_scheduled", id=identifier, peer=holder)

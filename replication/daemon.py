@@ -15,25 +15,25 @@ from pathlib import Path
 import trio
 
 from daemoncore import boottime
+from daemoncore.address import Address
 from daemoncore.cedar.commands import Command
+from daemoncore.cedar.sessions import Session
 from daemoncore.children import Children
 from daemoncore.client import Client
 from daemoncore.driver import Driver
 from daemoncore.early_signals import EarlySignals
-from daemoncore.http import HttpServer
 from daemoncore.life import Life
 from daemoncore.links import Link, Links
 from daemoncore.log import DaemonLog, serve_logger
 from daemoncore.membership import HOST_NETWORK
 from daemoncore.metrics import DaemonMetrics
-from daemoncore.pages import Pages, health_limit_seconds
+from daemoncore.pages import health_limit_seconds
 from daemoncore.security import Security
 from daemoncore.server import CommandServer
 from daemoncore.standing_commands import StandingCommands
 from daemoncore.startup import Options, claim_folder, listen_for_commands, listen_for_pages
 from daemoncore.state_folder import StateFolder
 from daemoncore.version import REVISION, VERSION
-from replication import view
 from replication.attendance import Attendance
 from replication.conflict_commands import ConflictCommands
 from replication.effects import Effect, Finished
@@ -43,26 +43,25 @@ from replication.events import (
     Heard,
     Linked,
     Reconfigured,
-    RevisionsWaiting,
     StopRequested,
     Tick,
 )
 from replication.hands import Hands
 from replication.loading import Loaded, load
 from replication.metrics import ReplicationMetrics
+from replication.outlook import Outlook
 from replication.places import Places
 from replication.replica import CONFIRMATION_TIMEOUTS, Replica
 from replication.replica_settings import Member
 from replication.service import Asked, Reins, Service
 from replication.settings import Settings, needs_restart
 from replication.starts import count_start
-from replication.status import Status
 from replication.store import Store
 from replication.store_terms import StoreSettings
 from replication.telling import Telling
 from replication.transfer_terms import Terms
 from replication.transfers import Transfers
-from replication.web import ROUTES, Web
+from replication.web import ROUTES
 
 FLUSH_SECONDS = 0.5
 """How long a daemon that ends waits for its last words to leave."""
@@ -109,7 +108,7 @@ class Daemon:
             environment=environment,
             early_signals=early_signals,
             last_turn=lambda: self._telling.last_turn,
-            health_limit_seconds=self._health_limit_seconds,
+            health_limit_seconds=lambda: health_limit_seconds(self.settings.connection_timeout_seconds),
         )
         self._attendance = Attendance(self._post)
         self._present_client: Client | None = None
@@ -155,7 +154,7 @@ class Daemon:
             nursery.start_soon(self._life.run)
             nursery.start_soon(self._server.serve, listeners)
             if web_listeners:
-                nursery.start_soon(self._make_web().serve, web_listeners)
+                nursery.start_soon(self._outlook.pages(self._life, self._common).serve, web_listeners)
             driver = await self._open(instance)
             await nursery.start(self._transfers.run)
             nursery.start_soon(self._store.run)
@@ -184,6 +183,7 @@ class Daemon:
             self._terms,
             self._children,
             self._store.run_in_background,
+            session_of=self._session_of,
         )
         self._links = Links(self._make_link)
         self._links.keep(settings.replica().others)
@@ -204,6 +204,14 @@ class Daemon:
             is_merging=lambda: self.settings.is_merging,
             tell=self._telling.log,
         )
+        self._outlook = Outlook(
+            lambda: self.settings,
+            lambda: self._replica,
+            self._places,
+            self._store,
+            self._transfers,
+            self._telling,
+        )
         self._server = CommandServer(self._security(), self._telling.commands)
         self._service = Service(self._reins(), self._attendance)
         self._service.register(self._server)
@@ -219,23 +227,19 @@ class Daemon:
         if self._store.has_journal:
             await self._attendance.first_word(CONFIRMATION_TIMEOUTS * settings.connection_timeout_seconds)
         opening = await trio.to_thread.run_sync(
-            functools.partial(self._store.open, is_controllee_running=self._has_leader_spoken)
+            functools.partial(self._store.open, is_controllee_running=lambda: self._attendance.says_it_leads)
         )
         for sentence in opening.sentences:
             self._telling.log("found_at_start", text=sentence)
         replica = self._replica = Replica(settings.replica(), opening.held, instance, boottime.now())
         self._hands.holds(opening.held)
         self._driver = Driver(
-            replica, self._perform, self, tick=Tick(), droppable=(Heard,), finished=Finished
+            replica, self._hands.perform, self, tick=Tick(), droppable=(Heard,), finished=Finished
         )
         unposted, self._unposted = self._unposted, []
         for event in (*opening.events, *unposted):
             self._driver.post(event)
         return self._driver
-
-    def _has_leader_spoken(self) -> bool:
-        """Whether had has said that it leads here, as far as the machine has not been told yet."""
-        return self._attendance.says_it_leads
 
     def _report_ready(self) -> None:
         settings = self.settings
@@ -304,6 +308,11 @@ class Daemon:
             )
         return self._present_client
 
+    def _session_of(self, member: Member, command: int) -> Session | None:
+        """What was agreed on with a replica and is good for a command, which saves a transferer the login."""
+        place = str(Address.parse(member).sinful())
+        return self._client().sessions.find(place, command, time.time())
+
     def _reins(self) -> Reins:
         return Reins(
             post=self._post,
@@ -314,64 +323,14 @@ class Daemon:
             is_ours=self._links.is_ours,
             timeout_seconds=lambda: self.settings.connection_timeout_seconds,
             heard=self._links.heard,
-            status=lambda: self.status().to_text(),
+            status=lambda: self._outlook.status().to_text(),
             conflict=self._conflicts.answer,
             reject=self._telling.rejected,
         )
 
-    def _make_web(self) -> HttpServer:
-        pages = Pages(
-            metrics=self._scrape,
-            why_not_ready=self._life.why_not_ready,
-            last_turn_seconds=self._life.last_turn_seconds,
-            health_limit_seconds=self._health_limit_seconds,
-        )
-        web = Web(self.status, self._freshness, pages)
-        return HttpServer(web.routes(), observer=self._common.http_request)
-
-    def _health_limit_seconds(self) -> float:
-        return health_limit_seconds(self.settings.connection_timeout_seconds)
-
     def _find(self, text: str) -> Member | None:
         """The member that an operator means: its entry, or its number."""
         return next((name for name, entry in self._labels().items() if text in {name, entry}), None)
-
-    # --- what others see --------------------------------------------------------------------------------------
-
-    def status(self) -> Status:
-        """The status document as of now."""
-        store = self._store
-        around = view.Surroundings(
-            places=self._places,
-            transfers=self._transfers.figures(),
-            sent=self._telling.transfers.sent,
-            conflicts=store.conflicts,
-            pending=store.pending,
-            watching=store.fault,
-            changed=store.changed_at,
-            history=tuple(self._telling.history),
-            program=VERSION,
-            shared_hash=self.settings.shared_hash,
-            time=time.time(),
-        )
-        return view.status_of(
-            self._machine(), self._telling.lag, boottime.now(), names=self._telling.name, around=around
-        )
-
-    def _machine(self) -> Replica:
-        """The machine; before the pair was read one that holds nothing, for whoever asks so early."""
-        if self._replica is None:
-            return Replica(self.settings.replica(), None, 0, boottime.now())
-        return self._replica
-
-    def _freshness(self) -> view.Freshness:
-        return view.freshness(self._machine(), self._telling.lag, boottime.now())
-
-    def _scrape(self) -> bytes:
-        if self._replica is not None:
-            self._telling.measure(self._replica, boottime.now())
-            self._telling.store.measure(self._places, self._store.files, self._store.conflicts)
-        return self._life.scrape()
 
     # --- events and effects -----------------------------------------------------------------------------------
 
@@ -382,14 +341,11 @@ class Daemon:
         self._hands.came_back(event)
         self._driver.post(event)
 
-    def _perform(self, effect: Effect) -> None:
-        self._hands.perform(effect)
-
-    def turned(self, event: Event, now: float, lag_seconds: float) -> None:
-        """The loop turned; how late it was is had's business."""
-        replica = self._machine()
-        self._hands.holds(replica.ledger.held)
-        self._telling.turned(replica, event, now)
+    def turned(self, event: Event, now: float, lag_seconds: float) -> None:  # noqa: ARG002 -- see below
+        """The loop turned; how late it was is told by had, on the same machine."""
+        assert self._replica is not None, "there is no turn without a machine"
+        self._hands.holds(self._replica.ledger.held)
+        self._telling.turned(self._replica, event, now)
 
     def dropped(self, event: Event) -> None:
         """The loop is so far behind that an event was lost."""
