@@ -149,7 +149,8 @@ class CurrentAsked:
 
     With an incumbent this is the question of a returning primary or a successor to be: it waits as long as it takes.
     Without one a controllee is about to start on this state: the wait is bounded, and after the answer nothing is
-    installed for a while, so that had can start it (`Answer.good_for_seconds`).
+    installed for a while, so that had can start it (`Answer.good_for_seconds`). A leader whose controllee is gone asks
+    it too, before another starts in its place: then what is scheduled of kept conflicts is merged first.
     """
 
     request: int
@@ -161,7 +162,10 @@ class CurrentAsked:
 
 @attrs.frozen
 class FlushAsked:
-    """had has stopped its controllee and asks that the last version reach its successor, or everybody if None."""
+    """had has stopped its controllee and asks that the last version reach its successor, or everybody if None.
+
+    What is scheduled of kept conflicts is merged first; nothing of it takes longer than had waits.
+    """
 
     request: int
     timeout_seconds: float

@@ -339,7 +339,8 @@ class Replica:
 
         What had said meanwhile is read first, and is old.
         """
-        if late_seconds > self.settings.timeout_seconds / 4:
+        is_first = self._said is None
+        if not is_first and late_seconds > self.settings.timeout_seconds / 4:
             self._has_had_spoken = False
             self._hears_from = self._now + self.settings.timeout_seconds / 4
             self.awaits_had_until = self._now + self._patience(is_real=self.ledger.is_leading)

@@ -9,12 +9,13 @@ from replication.effects import Currency
 from replication.events import CondorCommand, Point, State
 from replication.ledger import NOTE_RETRY_SECONDS
 from replication.manifest import fingerprint
-from replication.replica import FENCE_TIMEOUTS, QUIET_SECONDS
+from replication.replica import FENCE_TIMEOUTS, QUIET_SECONDS, Replica
 from replication.version import CLOCK_LIMIT
 from tests.replication.tellers import (
     SETTINGS,
     A,
     C,
+    Others,
     Story,
     T,
     files,
@@ -134,6 +135,19 @@ def test_a_daemon_that_stood_still_waits_for_a_dead_had_for_two_t():
     story.fetch("xy", "10.2", "5.2")
     assert only(story.wait(begin + 2 * T - 0.1), effects.Install) == []
     assert only(story.wait(begin + 2 * T), effects.Install) != []
+
+
+def test_a_slow_start_is_no_standstill():
+    """A daemon that looked at a large state first believes had's first word."""
+    machine = Replica(SETTINGS, held("x", "10.1", "5.2"), 1, 0.0)
+    assert machine.deadline == 0.0
+    found = machine.handle(ENDED, 100.0)
+    found += machine.handle(Others().report(A, "xy", "10.2", "5.2", leads=True), 100.1)
+    found += machine.handle(Others().report(C, "xy", "10.2", "5.2"), 100.1)
+    assert one(found, effects.StartDownload).peer == A
+    machine.handle(events.Offered(1, version("10.2", "5.2")), 100.2)
+    found = machine.handle(events.Received(1, version("10.2", "5.2"), files("xy")), 100.3)
+    assert only(found, effects.Install) != []
 
 
 def test_a_late_turn_of_the_loop_is_no_standstill():
