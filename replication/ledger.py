@@ -121,7 +121,7 @@ class Ledger:
         own = self.own
         if own is None or report.version is None:
             return False
-        version, theirs = own.version, -1
+        version = own.version
         theirs = max((p.clock for p in report.version.history if p.gid == version.gid), default=-1)
         is_other = report.version.point == version.point and report.fingerprint != own.fingerprint
         if theirs <= self._clock_floor or not (theirs > version.clock or is_other):

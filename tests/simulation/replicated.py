@@ -20,6 +20,7 @@ from had.election_settings import ElectionSettings
 from replication.replica_settings import ReplicaSettings
 from tests.simulation.faults import Chaos
 from tests.simulation.keeper import Keeper
+from tests.simulation.merging import merge_all, schedule_some
 from tests.simulation.network import Network
 from tests.simulation.options import TIMEOUTS, Options
 from tests.simulation.pool import Pool
@@ -212,6 +213,9 @@ class ReplicaChaos(Chaos):
 
         self._until((1, 6), undo)
 
+    def _merge(self) -> None:
+        schedule_some(self.pool)
+
     def _intruder(self) -> None:
         """Somebody edits the state file of a node that does not lead."""
         node = self.world.dice.choice(self.pool.nodes)
@@ -228,6 +232,8 @@ def draw(seed: int) -> Options:
     """Draw a seed's options."""
     dice = random.Random(seed * 6007 + 5)
     timeout = dice.choice(TIMEOUTS[:4])
+    # Dice of its own, so that a seed from before there were merges is what it was.
+    is_merging = random.Random(seed * 31 + 7).random() < 0.5
     share = dice.choice((0.0, 0.1, 0.2, 0.4, 0.8))
     return Options(
         candidates=dice.choice((2, 2, 3, 3, 4)),
@@ -239,7 +245,7 @@ def draw(seed: int) -> Options:
         start_skew_seconds=dice.choice((0.0, 0.05, timeout)),
         chaos_timeouts=25.0,
         gap_timeouts=dice.choice((0.5, 1.0, 3.0)),
-        kinds=tuple(k for k in KINDS if dice.random() < share),
+        kinds=(*(k for k in KINDS if dice.random() < share), *(["merge"] if is_merging else [])),
         stop_timeout_seconds=dice.choice((0.5, 2.0)),
     )
 
@@ -275,6 +281,7 @@ def story(pool: ReplicatedPool) -> None:
     is_resting = pool.are_equal() and pool.keeper.installations == count
     if not is_resting and len(pool.watch.transitions) == changes:
         raise Violation(f"liveness: replicas do not rest: {pool.describe()}")
+    merge_all(pool)
 
 
 def run(
@@ -310,17 +317,18 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=0)
     options = parser.parse_args()
     seeds = range(options.start, options.start + options.count) if options.count else options.seed
-    failed = conflicts = installations = 0
+    failed = conflicts = installations = revisions = 0
     for seed in seeds or known_failures():
         pool, violation = run(seed, is_tracing=options.trace)
         conflicts += pool.keeper.conflicts
         installations += pool.keeper.installations
+        revisions += pool.keeper.revisions
         failed += violation is not None
         if options.verbose or options.trace:
             print("\n".join(pool.world.lines))
         if violation is not None:
             print(f"seed {seed}: {violation[:400]}", flush=True)
-    print(f"{failed} failed; {installations} installations, {conflicts} conflicts")
+    print(f"{failed} failed; {installations} installations, {conflicts} conflicts, {revisions} merges")
     return min(1, failed)
 
 

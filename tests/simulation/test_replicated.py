@@ -10,13 +10,15 @@ import os
 
 import pytest
 
+from replication.events import CurrentAsked
+from tests.simulation.archivist import name_of
 from tests.simulation.replicas import files_of
 from tests.simulation.replicated import ReplicatedPool, draw, known_failures, run
 from tests.simulation.world import Violation
 
 SEEDS = int(os.environ.get("SIMULATION_REPLICA_SEEDS", "200"))
 
-FIRST_SEED = 6_000
+FIRST_SEED = 2_040_000
 """Where the fresh seeds begin."""
 
 
@@ -84,3 +86,57 @@ def test_the_simulator_notices_a_flush_that_did_not_arrive():
     pool.keeper.handed_over(node, flushed, flushed_at)
     with pytest.raises(Violation, match=r"6: "):
         pool.keeper.handed_over(node, flushed, flushed_at + 2 * node.timeout_seconds)
+
+
+def diverged(seed=1):
+    """Give a pool whose leader has a conflict to merge, of which a follower keeps the only copy; and both replicas."""
+    pool = settled(seed)
+    pool.is_silent = True
+    leader = pool.leader()
+    assert leader is not None
+    owner = next(n for n in pool.nodes if n is not leader).replica
+    owner.disk.archive.conflicts.append((*leader.replica.disk.content, (999, 1), (999, 2)))
+    owner.archivist.tell()
+    leader.replica.archivist.schedule(owner.disk.archive.conflicts[0])
+    return pool, leader, owner
+
+
+def test_a_conflict_is_merged_when_the_controllee_is_started_again():
+    """Its records come to all replicas, once, and its owner keeps it no longer."""
+    pool, leader, owner = diverged()
+    pool.world.run_until(pool.world.now + 5)
+    assert owner.disk.archive.conflicts != []
+    leader.guard.die_by_itself()
+    pool.world.run_until(pool.world.now + 5)
+    assert pool.are_equal()
+    assert owner.disk.archive.conflicts == []
+    assert [r for r in owner.disk.content if r[0] == 999] == [(999, 1), (999, 2)]
+
+
+def test_the_simulator_notices_a_merge_that_loses_a_record():
+    """A merge that drops what the state holds, or takes a record twice, is objected to."""
+    for spoil in (lambda content: content[1:], lambda content: (*content, content[0])):
+        pool, leader, _ = diverged()
+        check = pool.keeper.revises
+        pool.keeper.revises = lambda n, e, old, new, check=check, spoil=spoil: check(n, e, old, spoil(new))
+        leader.guard.die_by_itself()
+        with pytest.raises(Violation, match="7: "):
+            pool.world.run_until(pool.world.now + 5)
+
+
+def test_the_simulator_notices_a_merge_under_a_running_controllee():
+    """A replica that is told that its controllee is gone although it runs is found out."""
+    pool, leader, _ = diverged()
+    leader.replica.receive(CurrentAsked(request=1))
+    with pytest.raises(Violation, match="7: a merge where a controllee is"):
+        pool.world.run_until(pool.world.now + 5)
+
+
+def test_the_simulator_notices_a_conflict_that_counts_as_merged_and_is_not():
+    """Its owner's state lacks the records."""
+    pool, leader, owner = diverged()
+    merged = leader.replica.archivist.archive.merged
+    merged[name_of(owner.disk.archive.conflicts[0])] = leader.replica.disk.held.version.point
+    leader.replica.archivist.tell()
+    with pytest.raises(Violation, match="8: "):
+        pool.world.run_until(pool.world.now + 5)
