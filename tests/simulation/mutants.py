@@ -41,7 +41,7 @@ _BOUNDARIES = {ast.Lt: (ast.LtE,), ast.LtE: (ast.Lt,), ast.Gt: (ast.GtE,), ast.G
 _TIMES = ("now", "_at", "_since", "_until", "_seconds")
 """Times are real numbers: whether the very instant belongs to before or after is nobody's business."""
 
-_UNSEEN_CALLS = frozenset({"_note"})
+_UNSEEN_CALLS = frozenset({"_note", "_remark"})
 """Calls that only observers notice; their loss is no change of behaviour."""
 
 
