@@ -21,6 +21,7 @@ from daemoncore.config import ConfigurationError
 from daemoncore.early_signals import STOPPING, EarlySignals
 from daemoncore.event_log import Tell
 from daemoncore.log import DaemonLog, LogSettings, serve_logger
+from daemoncore.memory import give_back
 from daemoncore.metrics import DaemonMetrics
 from daemoncore.notify import Notifier
 from daemoncore.startup import StartError
@@ -107,6 +108,7 @@ class Life(Generic[Loaded]):
 
     def ready(self, sentence: str) -> None:
         """Start-up is finished; the sentence is what `systemctl status` shows."""
+        give_back()
         self._is_ready = True
         self._metrics.readiness(is_ready=True)
         self._notifier.ready(sentence)
