@@ -124,6 +124,7 @@ class Pair:
 
     def note(self, held: Held) -> None:
         """Record the version of the state that is there, or that another node has it; durable on return."""
+        self._retire_text(held.version)
         self._disk.replace(self._truth, encode_held(held), mode=0o600, owner=self.places.owner)
         self._held = held
         self._write_text(held.version)
@@ -257,6 +258,7 @@ class Pair:
                 perform(self._disk, self.places, journal, place)
         for folder in {path.parent: None for path in self.places.paths}:
             self._disk.sync(folder)
+        self._retire_text(journal.held.version)
         self._disk.replace(self._truth, encode_held(journal.held), mode=0o600, owner=self.places.owner)
         self._held = journal.held
         self._write_text(journal.held.version)
@@ -273,6 +275,16 @@ class Pair:
     def _forget_journal(self) -> None:
         self._disk.remove(self._journal)
         self._disk.sync(self._journal.parent)
+
+    def _retire_text(self, version: Version) -> None:
+        """Durably remove a text that a power cut must not leave beside this version.
+
+        An ancestor's would be put right. One that diverged would pass for HTCondor's, which ran in between.
+        """
+        point = self._read_text([])
+        if point is not None and not version.has(point):
+            self._disk.remove(self.places.version_file)
+            self._disk.sync(self.places.version_file.parent)
 
     def _write_text(self, version: Version) -> None:
         """Tell HTCondor, should it ever run here again.

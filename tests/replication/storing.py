@@ -120,7 +120,7 @@ class Node:
         self.settings = StoreSettings(**settings)
         self.disk = disk
         self.observed = Observed()
-        self.opening = None
+        self.opening = self._send = None
         self.is_controllee_running = False
         self.clock = 1000.0
 
@@ -132,10 +132,15 @@ class Node:
         Pair(self.places).note(held)
         return held
 
+    def open_channel(self):
+        """Make the place where events are put; before `running` only if somebody else puts some there."""
+        self._send, self._receive = trio.open_memory_channel(float("inf"))
+
     @contextlib.asynccontextmanager
     async def running(self):
         """Open the store and let it run."""
-        self._send, self._receive = trio.open_memory_channel(float("inf"))
+        if self._send is None:
+            self.open_channel()
         self.store = Store(
             self.places,
             self.settings,
@@ -227,7 +232,7 @@ class Node:
     def again(self):
         """The same disk, with nothing opened."""
         node = copy.copy(self)
-        node.observed = Observed()
+        node.observed, node._send = Observed(), None
         return node
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from daemoncore.durable import DurableError
-from replication.ancestors import ANCESTOR_LIMIT_BYTES, Ancestors
+from replication.ancestors import ANCESTOR_LIMIT_BYTES, ANCESTOR_LIMIT_FILES, Ancestors
 from replication.archive import Archive, ArchiveError
 from replication.conflicts import Conflicts
 from replication.manifest import FileRecord, Held
@@ -162,6 +162,41 @@ def test_a_link_is_not_followed_when_a_state_is_kept(conflicts, state, tmp_path)
         conflicts.keep(BASE, records({"0": b"lost usage"}), {"0": state}, reason="r", kept_at_seconds=0.0)
 
 
+def test_an_open_file_is_kept_whatever_has_its_name(conflicts, state):
+    """A controllee compacts its log at the very moment; the descriptor's position is left alone."""
+    descriptor = os.open(state, os.O_RDONLY)
+    os.lseek(descriptor, 3, os.SEEK_SET)
+    state.unlink()
+    kept = conflicts.keep(
+        BASE, records({"0": b"lost usage"}), {"0": descriptor}, reason="r", kept_at_seconds=0.0
+    ).conflict
+    assert conflicts.archive.path_of(kept, "0").read_bytes() == b"lost usage"
+    assert os.lseek(descriptor, 0, os.SEEK_CUR) == 3
+    with pytest.raises(DurableError, match="file 0 of the state: changed while it was kept"):
+        conflicts.keep(
+            BASE, records({"0": b"lost USAGE"}), {"0": descriptor}, reason="r", kept_at_seconds=0.0
+        )
+    os.close(descriptor)
+
+
+def test_what_was_kept_when_it_was_found_learns_what_replaced_it(conflicts, state):
+    """Only once: the first replacement is the one of which people want to know."""
+    first = keep(conflicts, state, 3)
+    for gid in (513, 641):
+        again = conflicts.keep(
+            first.conflict.version,
+            first.conflict.files,
+            {"0": state},
+            reason="replaced",
+            kept_at_seconds=900.0,
+            replaced_by=Version(gid, 7),
+        )
+        assert again.conflict.identifier == first.conflict.identifier
+    (document,) = conflicts.documents()
+    assert document["replaced_by"] == Version(513, 7).to_document()
+    assert (document["reason"], document["kept_at"]) == ("lost the heal", 103.0)
+
+
 def test_a_conflict_can_be_restored(conflicts, state, tmp_path):
     """It is staged like a download, and becomes a new version of this node through the pair."""
     conflict = keep(conflicts, state, 3).conflict
@@ -223,6 +258,8 @@ def test_only_the_last_ancestors_are_kept_and_no_large_ones(tmp_path, state):
     assert [copy.version.gid for copy in ancestors.archive.copies()] == [300, 600]
     large = (FileRecord("0", ANCESTOR_LIMIT_BYTES + 1, "00" * 32),)
     assert ancestors.keep(BASE, large, {"0": state}, kept_at_seconds=9.0) is None
+    many = tuple(FileRecord(str(place), 10, "00" * 32) for place in range(ANCESTOR_LIMIT_FILES + 1))
+    assert ancestors.keep(BASE, many, {}, kept_at_seconds=9.0) is None
 
 
 def model():

@@ -36,6 +36,8 @@ SHAPES = {
     "a folder": FOLDER,
     "nothing": FRESH,
     "no folder": FRESH_FOLDER,
+    "to nothing": (("log",), False, {"0": b"old"}, {}),
+    "several to nothing": (("one", "two", "three"), False, {"0": b"1", "1": b"2", "2": b"3"}, {}),
     "a tail": (("log",), False, {"0": b"head "}, {"0": b"head and tail"}),
     "a tail among others": (
         ("one", "two", "three", "four"),
@@ -404,6 +406,66 @@ def test_a_mixture_that_a_controllee_uses_is_left_alone_and_said():
     assert recovery.outcome is Outcome.FINISHED
     assert recovery.held == held_of(NEW, new)
     assert contents_of(disk, places) == new
+
+
+def test_a_mixture_that_was_kept_is_given_up_if_a_controllee_runs_on_it():
+    """Nothing is held then, and nothing leads back to the replacement; the state is the controllee's."""
+    disk, places, _, _ = interrupted("several files", 1)
+    before = contents_of(disk, places)
+    recovery = Pair(places, disk).recover(is_controllee_running=is_running, is_kept=True)
+    assert (recovery.outcome, recovery.held) == (Outcome.UNUSABLE, None)
+    assert contents_of(disk, places) == before
+    assert Pair(places, disk).recover(is_controllee_running=is_stopped).outcome is Outcome.CLEAN
+    assert disk.names(places.paths[0].parent) == sorted(path.name for path in places.paths)
+
+
+@pytest.mark.parametrize("written", [b"", b"written since"])
+def test_a_state_that_is_to_go_is_left_if_somebody_wrote_to_it_since(written):
+    """It is not what was to be removed any more."""
+    disk, places, old, _ = interrupted("to nothing", 0)
+    disk.write(places.paths[0], written)
+    recovery = Pair(places, disk).recover(is_controllee_running=is_stopped)
+    assert (recovery.outcome, recovery.held) == (Outcome.ABANDONED, held_of(OLD, old))
+    assert contents_of(disk, places) == {"0": written}
+
+
+def test_a_tail_takes_the_place_of_what_counts_for_nothing():
+    """Half a transaction that a killed controllee left, and no byte more."""
+    disk, places, _, new = prepared("a tail")
+    disk.write(places.paths[0], b"head half")
+    pair = Pair(places, disk)
+    with pytest.raises(RefusedError, match="has 6 bytes"):
+        pair.commit(NUMBER, held_of(NEW, new), (5,), spare=(3,), is_controllee_running=is_stopped)
+    pair.commit(NUMBER, held_of(NEW, new), (5,), spare=(4,), is_controllee_running=is_stopped)
+    assert contents_of(disk, places) == new
+
+
+def test_no_power_cut_lets_a_version_of_ours_pass_for_htcondors():
+    """One that diverged from what is held now is off the disk before that is on it, though nobody waits for the text."""
+    diverged = held_of(Version.first(641), {"0": b"old " * 9})
+    step, is_cut, seen = 0, True, set()
+    while is_cut:
+        disk, places, old, _ = prepared("one file")
+        pair = noted(places, disk)
+        is_cut = crashed_at(disk, step, pair.note, diverged)
+        for found in disk.after_power_cut():
+            recovery = Pair(places, found).recover(is_controllee_running=is_stopped)
+            assert recovery.htcondor is None
+            assert recovery.held in (held_of(OLD, old), diverged)
+            seen.add(recovery.held.version.gid)
+        step += 1
+    assert seen == {385, 641}
+
+
+def test_the_version_file_is_restored_where_it_is_missing():
+    """And only there: what HTCondor may have left is for the next start."""
+    disk, places, _, _ = prepared("one file")
+    pair = noted(places, disk)
+    assert not pair.restore_text()
+    disk.remove(places.version_file)
+    assert pair.restore_text()
+    assert disk.read(places.version_file, 100) == OLD.text
+    assert not Pair(places, disk).restore_text()
 
 
 def test_condor_preen_deletes_the_version_and_nothing_is_lost():

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from daemoncore import classad_log
+from replication.manifest import FileRecord
 from replication.snapshot import Missing, Snapshot, Tracker
 from replication.staging import RefusedError
 from replication.tracked_file import Change, Changing, TrackedFile
@@ -218,6 +219,123 @@ def test_a_kilobyte_behind_a_large_file_costs_a_kilobyte(path, head):
     assert found.records[0].size_bytes == path.stat().st_size
     assert found.records[0].sha256 == sha256(path.read_bytes())
     assert used_seconds < 0.05
+
+
+def test_a_thorough_look_at_what_grew_proves_that_it_only_grew(path):
+    """The head is read again, and the file is not taken for rewritten: nothing of it need be sent twice."""
+    path.write_bytes(bytes(1 << 20))
+    tracker = Tracker((path,))
+    stem = settled(tracker, 0).files[0].stem
+    append(path, b"tail")
+    found = tracker.look(10, is_thorough=True, is_quiet=True)
+    found.close()
+    assert (found.files[0].change, found.files[0].same_bytes) == (Change.APPENDED, 1 << 20)
+    assert (found.files[0].stem, tracker.is_append_only) == (stem, True)
+
+
+def test_a_stem_tells_which_snapshots_continue_each_other(path):
+    """Over as many looks as there were; another inode or other bytes begin a new one."""
+    path.write_bytes(HEAD)
+    tracker = Tracker((path,))
+    stems = [settled(tracker, 0).files[0].stem]
+    for number in range(2):
+        append(path, transaction(number))
+        stems.append(settled(tracker, 10).files[0].stem)
+    touch(path)
+    stems.append(settled(tracker, 20).files[0].stem)
+    truncate(path)
+    stems.append(settled(tracker, 30).files[0].stem)
+    assert len(set(stems[:4])) == 1
+    assert stems[4] not in stems[:4]
+    assert not tracker.is_append_only
+
+
+def test_who_knows_that_nobody_writes_need_not_wait_for_quiet(path):
+    """The controllee is gone; a file that changes all the same while it is read is not taken."""
+    path.write_bytes(b"just written")
+    tracker = Tracker((path,))
+    found = tracker.look(0, is_quiet=True)
+    found.close()
+    assert found.records[0].sha256 == sha256(b"just written")
+
+
+def test_some_files_of_a_list_may_be_asked_for(tmp_path):
+    """What is left of a state, of which the rest is gone."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.write_bytes(HEAD)
+    tracker = Tracker((one, two))
+    assert tracker.look(0) == Missing(two)
+    found = tracker.look(0, is_partial=True)
+    found.close()
+    assert [file.record.name for file in found.files] == ["0"]
+
+
+def adopting(path, data):
+    """A tracker that was told what was installed."""
+    path.write_bytes(data)
+    tracker = Tracker((path,))
+    tracker.adopt((FileRecord("0", len(data), sha256(data)),), (0,))
+    return tracker
+
+
+def test_what_was_installed_is_known_without_being_read(path):
+    """Its digest was verified while it came; the next look finds nothing new, and needs no quiet."""
+    path.write_bytes(b"other bytes")
+    tracker = Tracker((path,))
+    tracker.adopt((FileRecord("0", 11, "of no bytes at all"),), (0,))
+    found = settled_first(tracker, 0)
+    assert (found.is_same, found.records[0].sha256) == (True, "of no bytes at all")
+
+
+def test_reading_what_was_installed_finds_out_that_it_is_something_else(path):
+    """Then it is forgotten, so that the next look tells what stands there."""
+    path.write_bytes(b"other bytes")
+    tracker = Tracker((path,))
+    tracker.adopt((FileRecord("0", 11, "of no bytes at all"),), (0,))
+    while tracker.warm(4):
+        pass
+    found = settled(tracker, 0)
+    assert (found.files[0].change, found.records[0].sha256) == (Change.REWRITTEN, sha256(b"other bytes"))
+
+
+@pytest.mark.parametrize("warm_bytes", [0, 3, 10**6])
+def test_what_was_installed_goes_on_as_any_other_file(path, warm_bytes):
+    """Read before or not, wholly or half: an append is an append, and its digest is that of everything."""
+    tracker = adopting(path, HEAD)
+    if warm_bytes:
+        tracker.warm(warm_bytes)
+    append(path, transaction(1))
+    found = settled_first(tracker, 0)
+    assert (found.files[0].change, found.files[0].same_bytes) == (Change.APPENDED, len(HEAD))
+    assert found.records[0].sha256 == sha256(HEAD + transaction(1))
+
+
+def test_an_installed_tail_continues_what_was_read(path):
+    """Only the tail is read, and the stem is that of the head."""
+    tracker = adopting(path, HEAD)
+    while tracker.warm(10**6):
+        pass
+    stem = settled_first(tracker, 0).files[0].stem
+    new = HEAD + transaction(1)
+    append(path, transaction(1))
+    tracker.adopt((FileRecord("0", len(new), sha256(new)),), (len(HEAD),))
+    found = settled_first(tracker, 0)
+    assert (found.is_same, found.files[0].stem) == (True, stem)
+    assert tracker.warm(10) is True
+    while tracker.warm(10**6):
+        pass
+    append(path, transaction(2))
+    assert settled_first(tracker, 0).records[0].sha256 == sha256(new + transaction(2))
+
+
+def test_the_digest_with_a_tail_is_told_before_it_is_appended(path, tmp_path):
+    """From what stands there, read as far as it has not been."""
+    tail = tmp_path / "tail"
+    tail.write_bytes(transaction(1))
+    tracker = adopting(path, HEAD)
+    assert tracker.digest_with("0", tail) == sha256(HEAD + transaction(1))
+    assert tracker.digest_with("1", tail) is None
+    assert Tracker((path,)).digest_with("0", tail) is None
 
 
 def test_a_link_a_pipe_or_a_folder_is_refused(path, tmp_path):

@@ -163,3 +163,29 @@ async def test_an_idle_watcher_costs_nothing(tmp_path):
         began = time.process_time()
         assert await reports(watcher, 0.5) == []
         assert time.process_time() - began < 0.05
+
+
+async def test_whatever_waits_for_a_disk_is_done_where_it_is_told(tmp_path):
+    """Nothing is looked at on the loop while the disk takes its time; a look that fails is a change like any other."""
+    folder = tmp_path / "jobs"
+    folder.mkdir()
+    may_go_on, begun = trio.Event(), trio.Event()
+
+    async def perform(act):
+        begun.set()
+        await may_go_on.wait()
+        act()
+
+    watcher = Watcher((folder,), is_folder=True, perform=perform)
+    watcher.begin()
+    try:
+        (folder / "new").mkdir()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watcher.changed)
+            await begun.wait()
+            (folder / "new" / "file").write_text("x")
+            may_go_on.set()
+        append(folder / "new" / "file")
+        assert await is_reported(watcher)
+    finally:
+        watcher.end()
