@@ -1,7 +1,9 @@
 """The replication daemon of one member, as a real process: started, killed, asked; and what its node's controllee counted."""
 
+import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -91,6 +93,11 @@ class Replica:
         """Return the processes of its transferers."""
         return children(self.process.pid) if self.is_up else []
 
+    def leftovers(self):
+        """Return what is staged beside the state and belongs to no living transferer."""
+        staged = self.state_file.parent.glob(f"{self.state_file.name}.*.down")
+        return [path for path in staged if int(path.name.split(".")[-2]) not in self.transferers()]
+
     def send(self, number):
         """Send the daemon, and it alone, a signal; return the time of it (CLOCK_BOOTTIME)."""
         at = boottime.now()
@@ -125,6 +132,24 @@ class Replica:
         version = status["version"] if status else None
         return None if version is None else (version["gid"], version["clock"])
 
+    def metrics(self):
+        """Return every sample of its metrics, by name and labels as they stand there; nothing if it does not answer."""
+        answer = self.http("/metrics")
+        lines = answer[1].splitlines() if answer else ()
+        return {
+            name: float(value)
+            for name, _, value in (line.rpartition(" ") for line in lines)
+            if name[:1] != "#"
+        }
+
+    def metric(self, name, **labels):
+        """Return the value of a metric; None if there is no such sample."""
+        for sample, value in self.metrics().items():
+            found = re.fullmatch(r"(\w+)(?:\{(.*)\})?", sample)
+            if found[1] == name and dict(re.findall(r'(\w+)="([^"]*)"', found[2] or "")) == labels:
+                return value
+        return None
+
     def log(self):
         """Return what it logged so far."""
         return self.log_file.read_text() if self.log_file.exists() else ""
@@ -154,6 +179,35 @@ class Replica:
             if line.startswith(b"103 Counter. Value ") and len(line.split()) > 3
         ]
         return int(values[-1]) if values else 0
+
+    def leftovers(self):
+        """Return what lies beside the state and is none of the replica's own files."""
+        known = {self.state_file.name, "Version"}
+        return sorted(path.name for path in self.state_file.parent.iterdir() if path.name not in known)
+
+    def truth(self):
+        """Return the document of what it holds, None if there is none."""
+        found = list((self.node.folder / "had").glob("**/version.json"))
+        # A digest of the rest stands in the first line.
+        return json.loads(found[0].read_bytes().partition(b"\n")[2]) if found else None
+
+    def torn(self):
+        """Say in what way state and version do not belong together, as they lie on the disk; empty if they do."""
+        truth = self.truth()
+        if truth is None:
+            return "there is no version"
+        _, size_bytes, sha256, _ = truth["files"][0]
+        data = self.state_file.read_bytes()
+        found = hashlib.sha256(data).hexdigest()
+        if truth["leading"]:
+            # The controllee may have written on.
+            found = hashlib.sha256(data[:size_bytes]).hexdigest()
+        return "" if found == sha256 else f"{len(data)} bytes have {found}, {truth} is held"
+
+    def conflicts(self):
+        """Return the kept copies of single files, by their identifiers."""
+        files = (self.node.folder / "had").glob("**/conflicts/*/0")
+        return {path.parent.name: path.read_bytes() for path in files}
 
     def runs(self):
         """Return what each controllee of this node counted, oldest first."""

@@ -163,7 +163,7 @@ def test_a_killed_replica_catches_up(replicated):
     victim.replica.start()
     pool.wait(lambda: victim.replica.value() >= missed, 10, "what it missed")
     assert leader.running().pid == pid
-    assert not list(victim.replica.state_file.parent.glob("*.down"))
+    pool.wait(lambda: victim.replica.leftovers() == [], 5, "the leftovers of dead transferers to be swept")
 
 
 def test_the_leaders_replica_is_killed(replicated):
