@@ -18,6 +18,7 @@ from had.ctl import __main__ as hadctl_program
 from had.log_events import EVENTS as HAD_EVENTS
 from had.settings import settings_from
 from replication.log_events import EVENTS as REPLICATION_EVENTS
+from replication.settings import settings_from as replication_settings_from
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -34,7 +35,7 @@ PAGES = sorted(
 NO_KNOBS = {
     *Command.__members__,
     *("HAD_NODE", "HAD_EPOCH", "HAD_EPOCH_FILE", "HAD_STATE", "HAD_STATE_FILE"),
-    *("HAD_FROM", "HAD_TO", "HAD_REASON", "HAD_CONFIG", "HAD_PORT"),
+    *("HAD_FROM", "HAD_TO", "HAD_REASON", "HAD_CONFIG", "HAD_PORT", "REPLICATION_PORT"),
     *("HAD_ALIVE", "HAD_SEND_ID", "HAD_CONECTION_TIMEOUT"),
 }
 """What begins like a knob and is none: commands of the wire, variables, a macro of the samples, a misspelling."""
@@ -204,6 +205,23 @@ def test_the_pools_of_the_manual_are_accepted(name, tmp_path):
     for host in ("192.0.2.11", "192.0.2.12"):
         network = Network(lambda asked: (asked,), host.__eq__, lambda _interface: ())
         assert settings_from(configuration, network, environment={}).me.entry == f"{host}:51450"
+
+
+def test_the_pool_of_the_manual_replicates(tmp_path):
+    """The configuration of the first page loads in the replication daemon of each of its members too."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (whole,) = re.findall(r"^```toml\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    path = tmp_path / "had.toml"
+    path.write_text(whole, encoding="utf-8")
+    # Its folder is not on this host.
+    environment = {"_CONDOR_STATE_FILE": str(tmp_path / "state")}
+    configuration = load(str(path), subsystem="REPLICATION", environment=environment)
+    security_of(configuration, is_tool=False, subsystem="REPLICATION")
+    for host in ("192.0.2.11", "192.0.2.12"):
+        network = Network(lambda asked: (asked,), host.__eq__, lambda _interface: ())
+        settings = replication_settings_from(configuration, network, environment={})
+        assert settings.me.entry == f"{host}:41450"
+        assert settings.paths == (tmp_path / "state",)
 
 
 def test_the_picture_is_a_picture():

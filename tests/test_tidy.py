@@ -237,7 +237,7 @@ PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 def test_the_manual_names_files_that_are_there(path):
     """A path in backquotes and the target of a link exist, seen from the top of the project or from the page."""
     text = path.read_text(encoding="utf-8")
-    top = r"(?:daemoncore|had|tests|docs|sample-configs)"
+    top = r"(?:daemoncore|had|replication|transferer|tests|docs|sample-configs)"
     named_files = set(re.findall(rf"`({top}/[\w./-]+\w)`", text))
     links = {link.split("#")[0] for link in re.findall(r"\]\((?!https?:|#)([^)\s]+)\)", text)}
     missing = {name for name in named_files if not (ROOT / name).exists()}
@@ -309,6 +309,6 @@ def test_the_example_in_the_manual_is_what_a_leader_says():
 def test_the_exit_statuses_are_in_the_manual():
     """docs/reference/exit-status.md has a row for each status of each program."""
     text = (ROOT / "docs" / "reference" / "exit-status.md").read_text(encoding="utf-8")
-    for program in ("had", "hadctl"):
+    for program in ("had", "had-replication", "hadctl"):
         section = text.split(f"\n## {program}\n")[1].split("\n## ")[0]
         assert re.findall(r"^\| (\d+) \|", section, re.MULTILINE) == ["0", "1", "2"]
