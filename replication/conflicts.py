@@ -62,6 +62,7 @@ class Conflicts:
         reason: str,
         kept_at_seconds: float,
         replaced_by: Version | None = None,
+        is_version: bool = False,
     ) -> Keeping:
         """Keep a state that is about to be replaced; durable on return. Keeping it again keeps it once.
 
@@ -72,8 +73,10 @@ class Conflicts:
             reason: a sentence for people.
             kept_at_seconds: Unix time.
             replaced_by: what will stand in its place.
+            is_version: it is that version to the last byte, so that its lineage says what it holds.
         """
         notes: dict[str, Any] = {
+            "is_version": is_version,
             "reason": reason,
             "kept_at": kept_at_seconds,
             "replaced_by": None if replaced_by is None else replaced_by.to_document(),
@@ -131,4 +134,5 @@ def document(conflict: Copy) -> dict[str, Any]:
         "replaced_by": notes.get("replaced_by"),
         "exported_to": notes.get("exported_to"),
         "merged_into": notes.get("merged_into"),
+        "failure": notes.get("failure"),
     }

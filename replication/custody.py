@@ -174,7 +174,7 @@ class Custody:
         try:
             if staged.replaces:
                 reason = "a kept conflict was restored in its place"
-                self._safekeeping.keep(held.version, snapshot, reason, version)
+                self._safekeeping.keep(held.version, snapshot, reason, version, is_version=True)
             reviser.begin(staged, version.point)
             self._replace(os.getpid(), new, staged.starts)
         except FAILURES as error:

@@ -27,6 +27,7 @@ from replication.version import Point, Version
 
 CONFLICTS: Final = "conflicts"
 ANCESTORS: Final = "ancestors"
+IS_VERSION: Final = "is_version"
 _BORROWED: Final = "borrowed"
 _BORROWING: Final = "borrowing"
 
@@ -39,12 +40,14 @@ class Contents:
         conflicts: this node's own, the oldest first.
         ancestors: what merges start from.
         pending: identifiers of conflicts that wait to be merged or restored, with which of both.
+        failed: identifiers of borrowed conflicts that could not be, with the reason; this node's own say it themselves.
         archived: for the machine.
     """
 
     conflicts: tuple[Copy, ...] = ()
     ancestors: tuple[Copy, ...] = ()
     pending: Mapping[str, str] = attrs.field(factory=dict)
+    failed: Mapping[str, str] = attrs.field(factory=dict)
     archived: Archived = attrs.field(factory=lambda: Archived(()))
 
     @property
@@ -122,6 +125,7 @@ class Keepsakes:
         sources: Mapping[str, Source],
         *,
         reason: str,
+        is_version: bool,
         replaced_by: Version | None = None,
     ) -> None:
         """Keep a conflict; see `Conflicts.keep`."""
@@ -133,6 +137,7 @@ class Keepsakes:
             reason=reason,
             kept_at_seconds=self._wall_clock(),
             replaced_by=replaced_by,
+            is_version=is_version,
         )
         self._kept.append(keeping)
 
@@ -176,7 +181,8 @@ class Keepsakes:
         now = self._wall_clock()
         try:
             if not is_ancestor:
-                return self.borrowed.keep(fetched.version, files, sources, {"kept_at": now})
+                notes = {"kept_at": now, IS_VERSION: fetched.document.get(IS_VERSION) is True}
+                return self.borrowed.keep(fetched.version, files, sources, notes)
             copy = self.ancestors.keep(fetched.version, files, sources, kept_at_seconds=now)
         finally:
             remove_tree(self._disk, fetched.folder)
@@ -211,8 +217,13 @@ class Keepsakes:
             conflicts,
             tuple(self.ancestors.archive.copies()),
             pending,
+            self._failed(),
             Archived(unsettled, self.reviser.merged(held)),
         )
+
+    def _failed(self) -> dict[str, str]:
+        copies = [copy for copy in self.borrowed.copies() if copy.notes.get("failure")]
+        return {copy.identifier: str(copy.notes["failure"]) for copy in copies}
 
     def tidings(self, held: Held | None) -> Tidings | None:
         """Give what is new since the last time; None if nothing is."""
@@ -252,4 +263,5 @@ class Keepsakes:
             SendableFile(FileRecord(name, 0, "", 0o700), owner.folder, is_folder=True) for name in parents
         ]
         files.sort(key=lambda one: one.record.name.split("/"))
-        return Sendable(copy.version, True, tuple(files))
+        notes = {IS_VERSION: copy.notes.get(IS_VERSION) is True}
+        return Sendable(copy.version, True, tuple(files), notes)

@@ -63,6 +63,7 @@ class Outlook:
             sent=self._telling.transfers.sent,
             conflicts=store.conflicts,
             pending=store.pending,
+            failed=store.failed,
             watching=store.fault,
             changed=store.changed_at,
             history=tuple(self._telling.history),

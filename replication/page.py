@@ -74,7 +74,10 @@ def _notices(status: Status) -> Iterable[str]:
         )
         yield f"{copies} kept here that nobody has exported or merged."
     for one in status.pending:
-        yield f"{text(one.act)} of {text(one.id)} waits for the next stop of the controllee."
+        if one.failure is not None:
+            yield f"{text(one.id)} could not be merged or restored: {text(one.failure)}"
+        else:
+            yield f"{text(one.act)} of {text(one.id)} waits for the next stop of the controllee."
 
 
 def _facts(status: Status) -> Iterable[tuple[str, str]]:

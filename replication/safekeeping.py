@@ -53,7 +53,7 @@ class Safekeeping:
             if look.snapshot is None:
                 self._salvage(held, sources, None)
             elif held is None or look.fingerprint != fingerprint(held.files):
-                self.keep(version, look.snapshot, _ALTERED, None)
+                self.keep(version, look.snapshot, _ALTERED, None, is_version=False)
 
     def keep_standing(
         self, held: Held | None, new: Held, *, is_conflict: bool, sources: Mapping[str, Source]
@@ -74,8 +74,10 @@ class Safekeeping:
             snapshot = look.snapshot
             if snapshot is None or not snapshot.files or look.fingerprint in dispensable:
                 return look
+            is_version = held is not None and look.fingerprint == fingerprint(held.files)
             with look:
-                self.keep(UNNUMBERED if held is None else held.version, snapshot, reason, new.version)
+                version = UNNUMBERED if held is None else held.version
+                self.keep(version, snapshot, reason, new.version, is_version=is_version)
             dispensable.add(look.fingerprint)
         raise DurableError("the state changes each time while it is kept", path=self._places.paths[0])
 
@@ -85,12 +87,25 @@ class Safekeeping:
             if look.snapshot is not None and look.snapshot.files:
                 version = UNNUMBERED if held is None else held.version
                 reason = "it was written to while a replacement was under way"
-                self.keep(version, look.snapshot, reason, None)
+                self.keep(version, look.snapshot, reason, None, is_version=False)
 
-    def keep(self, version: Version, snapshot: Snapshot, reason: str, replaced_by: Version | None) -> None:
+    def keep(
+        self,
+        version: Version,
+        snapshot: Snapshot,
+        reason: str,
+        replaced_by: Version | None,
+        *,
+        is_version: bool,
+    ) -> None:
         """Keep a snapshot as a conflict."""
         self._keepsakes.keep(
-            version, snapshot.records, sources_of(snapshot), reason=reason, replaced_by=replaced_by
+            version,
+            snapshot.records,
+            sources_of(snapshot),
+            reason=reason,
+            is_version=is_version,
+            replaced_by=replaced_by,
         )
 
     def keep_parent(self, parent: Held, sources: Mapping[str, Source]) -> None:
@@ -110,4 +125,6 @@ class Safekeeping:
         found = {name: source for name, source in sources.items() if isinstance(source, int)}
         if found.keys() >= {record.name for record in held.files}:
             reason = "its file was removed"
-            self._keepsakes.keep(held.version, held.files, found, reason=reason, replaced_by=replaced_by)
+            self._keepsakes.keep(
+                held.version, held.files, found, reason=reason, is_version=True, replaced_by=replaced_by
+            )

@@ -6,7 +6,9 @@ whoever gives it to another process passes it on with the message and closes not
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -42,11 +44,13 @@ class Sendable:
         version: the version.
         is_folder: the state is one folder; every folder in `files` comes before what is in it.
         files: in the order of STATE_FILE, or folders and files by name.
+        notes: what is said of it beside its version, to who fetches a kept copy.
     """
 
     version: Version
     is_folder: bool
     files: tuple[SendableFile, ...]
+    notes: Mapping[str, Any] = attrs.field(factory=dict)
 
 
 @attrs.frozen

@@ -100,11 +100,13 @@ class File:
 
 @attrs.frozen
 class Pending:
-    """A conflict that is to be merged or restored at the next stop of the controllee."""
+    """A conflict that is to be merged or restored at the next stop of the controllee, or could not be at the last."""
 
     id: str
-    #: One of `ACTS`.
-    act: str
+    #: One of `ACTS`; None if it waits no more.
+    act: str | None
+    #: Why it could not be, if it is another node's; this node's own say it themselves.
+    failure: str | None = None
 
 
 @attrs.frozen

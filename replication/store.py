@@ -205,6 +205,11 @@ class Store:
         return self._contents.pending
 
     @property
+    def failed(self) -> Mapping[str, str]:
+        """Identifiers of conflicts of others that could not be merged or restored here, with the reason."""
+        return self._contents.failed
+
+    @property
     def fault(self) -> str | None:
         """Why changes are not noticed at once, or the state cannot be read; None if all is well."""
         return self._vigil.fault

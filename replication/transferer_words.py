@@ -106,7 +106,7 @@ def version(sendable: Sendable, number_of: Mapping[int, int]) -> dict[str, Any]:
         entries.append(entry)
     return {
         "what": "version",
-        "version": sendable.version.to_document(),
+        "version": {**sendable.version.to_document(), **sendable.notes},
         "version_text": sendable.version.text.decode("ascii"),
         "is_folder": sendable.is_folder,
         "entries": entries,

@@ -157,7 +157,8 @@ class Surroundings:
         transfers: the transferers that run.
         sent: what each replica was sent last, whole.
         conflicts: what is kept (`replication.conflicts.document`), the oldest first.
-        pending: which of them, by identifier, are to be merged or restored.
+        pending: which conflicts, by identifier, are to be merged or restored.
+        failed: which of others' could not be, with the reason.
         watching: why changes are not noticed at once, or the state cannot be read; None if all is well.
         changed: Unix time at which the version became held here, None if nobody knows.
         history: the last transitions.
@@ -171,6 +172,7 @@ class Surroundings:
     sent: Mapping[Member, Point]
     conflicts: tuple[Mapping[str, Any], ...]
     pending: Mapping[str, str]
+    failed: Mapping[str, str]
     watching: str | None
     changed: float | None
     history: tuple[status.Change, ...]
@@ -206,7 +208,10 @@ def status_of(replica: Replica, lag: Lag, now: float, *, names: Names, around: S
         files=tuple(_files(own, around.places)),
         is_folder=around.places.is_folder,
         watching=around.watching,
-        pending=tuple(status.Pending(identifier, act) for identifier, act in around.pending.items()),
+        pending=(
+            *(status.Pending(identifier, act) for identifier, act in around.pending.items()),
+            *(status.Pending(identifier, None, reason) for identifier, reason in around.failed.items()),
+        ),
         history=around.history,
         program=around.program or None,
         time=round(around.time, 3),

@@ -27,10 +27,12 @@ class Kept:
     Attributes:
         copies: what each holder says of it.
         pending: what waits to be done with it at the next stop of the controllee, `merge` or `restore`; else None.
+        failure: why a leader that had borrowed it could not merge or restore it; None if nothing went wrong.
     """
 
     copies: dict[str, Conflict]
     pending: str | None = None
+    failure: str | None = None
 
     @property
     def conflict(self) -> Conflict:
@@ -72,12 +74,14 @@ def kept_states(replicas: Replicas, node: str | None = None) -> list[Kept]:
     """Return what all replicas keep, or that one, the oldest first."""
     copies: dict[str, dict[str, Conflict]] = {}
     pending: dict[str, str] = {}
+    failures: dict[str, str] = {}
     for entry, status in replicas.statuses.items():
-        pending |= {one.id: one.act for one in status.pending}
+        pending |= {one.id: one.act for one in status.pending if one.act is not None}
+        failures |= {one.id: one.failure for one in status.pending if one.failure is not None}
         if node in (None, entry):
             for conflict in status.conflicts:
                 copies.setdefault(conflict.id, {})[entry] = conflict
-    found = [Kept(holders, pending.get(name)) for name, holders in copies.items()]
+    found = [Kept(holders, pending.get(name), failures.get(name)) for name, holders in copies.items()]
     return sorted(found, key=lambda one: one.conflict.kept_at or 0.0)
 
 

@@ -161,8 +161,8 @@ class Goal:
         if kept is None:
             # What was merged may have made room; nothing else goes while its holder answers.
             return task.holder in now.replicas.statuses
-        failure = kept.copies.get(task.holder, kept.conflict).failure
-        if failure and failure != task.kept.copies[task.holder].failure:
+        failure = kept.failure or kept.copies.get(task.holder, kept.conflict).failure
+        if failure and failure not in {task.kept.failure, task.kept.copies[task.holder].failure}:
             raise PlanError(f"{kept.id} could not be {self._word}: {failure}")
         return kept.merged_into is not None
 

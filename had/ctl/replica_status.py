@@ -167,10 +167,13 @@ class StateFile:
 
 @attrs.frozen
 class Pending:
-    """A conflict that is merged or restored at the next stop of the controllee."""
+    """A conflict that is merged or restored at the next stop of the controllee, or could not be at the last."""
 
     id: str
-    act: str
+    #: None if it waits no more.
+    act: str | None
+    #: Why it could not be, if another node keeps it.
+    failure: str | None = None
 
 
 @attrs.frozen

@@ -68,6 +68,7 @@ def test_a_conflict_is_kept_whole_and_listed(conflicts, state):
             "replaced_by": None,
             "exported_to": None,
             "merged_into": None,
+            "failure": None,
         }
     ]
     assert conflict.identifier.startswith("385.3-")

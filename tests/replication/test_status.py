@@ -22,10 +22,10 @@ KEYS = {
     ],
     "conflicts": [
         *("id", "version", "files", "bytes", "reason", "kept_at"),
-        *("replaced_by", "exported_to", "merged_into"),
+        *("replaced_by", "exported_to", "merged_into", "failure"),
     ],
     "files": ["name", "path", "bytes"],
-    "pending": ["id", "act"],
+    "pending": ["id", "act", "failure"],
     "history": ["time", "from", "to", "reason"],
 }
 

@@ -26,6 +26,7 @@ AROUND = view.Surroundings(
     sent={},
     conflicts=(),
     pending={},
+    failed={},
     watching=None,
     changed=1795324300.1234,
     history=(Change(1795324310.0, "backup", "leader", "had leads"),),
@@ -196,13 +197,15 @@ def test_what_is_around_the_machine_is_passed_on():
         transfers=(figure,),
         conflicts=(CONFLICT,),
         pending={CONFLICT["id"]: "merge"},
+        failed={"385.7-00000000": "no log"},
         watching="inotify: no watches are left",
     )
     (transfer,) = status.transfers
     assert (transfer.direction, transfer.peer, transfer.version) == ("upload", "three", Point(10, 1))
     assert (transfer.bytes_per_second, transfer.seconds_left) == (20480.4, 3.0)
     assert status.conflicts == (CONFLICT,)
-    assert status.pending == (Pending(CONFLICT["id"], "merge"),)
+    failed = Pending("385.7-00000000", None, "no log")
+    assert status.pending == (Pending(CONFLICT["id"], "merge"), failed)
     assert status.watching == "inotify: no watches are left"
     assert (status.program, status.time, status.configuration) == ("0.1.0", 1795324400.123, "000000c0ffee")
     assert status.history == AROUND.history
