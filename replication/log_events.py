@@ -115,7 +115,10 @@ EVENTS: Final[dict[str, tuple[Level, str]]] = {
         WARNING,
         "A download brought nothing; the next try there comes after `retry_seconds`.",
     ),
-    "upload_refused": (WARNING, "A replica asked for the state and does not get it; the reason says why."),
+    "upload_refused": (
+        WARNING,
+        "A replica asked for the state and does not get it; `why` is the metric's label, the reason a sentence.",
+    ),
     "transfer_started": (FULLDEBUG, "A copy process was started."),
     "version_sent": (
         FULLDEBUG,

@@ -1,6 +1,7 @@
 """Why a version is not taken, a download is of no use, an upload is refused: pure readings of the replica machine.
 
-Each returns a sentence, and None where there is no objection; that to a version has a label too, to count it by.
+Each returns a sentence, and None where there is no objection; that to a version or an upload has a label too, to count
+it by.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Objection:
-    """Why a version is not taken."""
+    """Why a version is not taken, or not sent."""
 
-    #: `leading`, or what the version is to the one held here (`replication.version.Relation`).
+    #: Of a version `leading`, or what it is to the one held here (`replication.version.Relation`); of an upload why the
+    #: request is not granted (`replication.families.REJECT_REASONS`).
     label: str
     sentence: str
 
@@ -59,14 +61,14 @@ def to_download(replica: Replica, download: Download, wanted: Wanted | None) -> 
     return None if is_leaders or download.taking is not None else "nothing newer is held there"
 
 
-def to_upload(replica: Replica, asked: UploadAsked) -> str | None:
+def to_upload(replica: Replica, asked: UploadAsked) -> Objection | None:
     """Say why our state is not sent to whoever asks for it."""
     if asked.peer not in replica.peers:
-        return "it is no member of REPLICATION_LIST"
+        return Objection("not_a_member", "it is no member of REPLICATION_LIST")
     if replica.version is None:
-        return "there is no state here"
+        return Objection("other", "there is no state here")
     if not asked.is_ours and replica.state is not State.LEADER:
-        return "only a leader sends to a condor_replication"
+        return Objection("other", "only a leader sends to a condor_replication")
     if len(replica.uploads) >= replica.settings.maximum_uploads:
-        return f"{len(replica.uploads)} uploads are under way"
+        return Objection("too_many", f"{len(replica.uploads)} uploads are under way")
     return None

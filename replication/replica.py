@@ -562,9 +562,10 @@ class Replica:
         if isinstance(event, events.UploadEnded):
             self.uploads.discard(event.request)
             return
-        reason = objections.to_upload(self, event)
-        if reason is not None:
-            self._remark("upload_refused", peer=event.peer, reason=reason)
+        objection = objections.to_upload(self, event)
+        if objection is not None:
+            why, reason = objection.label, objection.sentence
+            self._remark("upload_refused", peer=event.peer, why=why, reason=reason)
             self._emit(effects.RefuseUpload(event.request, reason))
             return
         assert self.version is not None, "without a version there is an objection"

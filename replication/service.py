@@ -8,6 +8,7 @@ looks.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -154,6 +155,7 @@ class Service:
         ad = ad_of(request)
         sender = messages.member_untrusted(ad.get_string("ReplicationSender", ""))
         if not self._is_from(request, sender):
+            _hang_up(request)
             return
         archive = ad.get_string("ReplicationArchive")
         wanted = None if archive is None else (archive, ad.get_string("ReplicationIdentifier", ""))
@@ -168,6 +170,7 @@ class Service:
         peer = self._member_at(request.address)
         if peer is None:
             self._reins.reject(request.address, "not_a_member", "no replica has this address")
+            _hang_up(request)
             return
         stream, descriptor = request.hand_over()
         self._reins.upload(Asked(peer, "condor", stream, descriptor))
@@ -223,3 +226,9 @@ class Service:
         if document is not None:
             answer = ClassAd({"Accepted": is_accepted, "Text": text, "Document": document})
         await request.reply(request.writer().put_ad(answer))
+
+
+def _hang_up(request: Request) -> None:
+    """End the connection of a transferer that gets nothing, as HTCondor does it; else it would wait for its answer."""
+    _, descriptor = request.hand_over()
+    os.close(descriptor)

@@ -89,6 +89,8 @@ class Telling:
                 self._metrics.message_rejected(str(fields["reason"]))
             case "version_rejected":
                 self._metrics.version_rejected(str(fields["why"]))
+            case "upload_refused":
+                self._metrics.message_rejected(str(fields["why"]))
         self.log(remark.name, **{key: self._shown(key, value) for key, value in fields.items()})
 
     def _shown(self, key: str, value: object) -> object:

@@ -97,10 +97,11 @@ class Download:
                 end = end_of(self._task.next_document()) if news is News.DAEMON else TIME_IS_OVER
                 wire.say_farewell(versions.encode_receipt(wire.stream, end))
                 return end
-            offer = versions.read_offer(wire.next_message(), self._maximum_bytes)
-            if isinstance(offer, End):
-                return offer
+            message = wire.next_message()
             try:
+                offer = versions.read_offer(message, self._maximum_bytes)
+                if isinstance(offer, End):
+                    return offer
                 refusal = self._take(wire, offer)
             except (CopyFailed, WireError, Cancelled) as error:
                 failure = mapped(error) if isinstance(error, WireError) else error

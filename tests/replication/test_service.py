@@ -40,6 +40,7 @@ class Desk:
     def __init__(self, folder, ours=()):
         self.posted, self.wanted, self.rejected, self.heard, self.asked = [], [], [], [], []
         self.ours = set(ours)
+        self.members = (OTHER,)
         self.attendance = Attendance(self.posted.append)
         values = command_ports.settings(folder, ALLOW_ADMINISTRATOR="condor@password")
         self.values = values
@@ -49,7 +50,7 @@ class Desk:
             Reins(
                 post=self.posted.append,
                 upload=self.wanted.append,
-                members=lambda: (OTHER,),
+                members=lambda: self.members,
                 is_own_host=lambda host: host == "127.0.0.1",
                 me=ME,
                 is_ours=self.ours.__contains__,
@@ -219,6 +220,10 @@ async def over_loopback(desk, command, write):
         with trio.move_on_after(10):
             while not (desk.wanted or desk.rejected or desk.observer.refusals):  # noqa: ASYNC110 -- nothing announces it
                 await trio.sleep(0.01)
+        if desk.rejected:
+            # Who gets nothing does not wait for an answer.
+            with trio.fail_after(10):
+                assert await connection.transport.receive_some(1) == b""
         await connection.aclose()
         nursery.cancel_scope.cancel()
 
@@ -258,6 +263,14 @@ async def test_a_real_transferer_fetches(desk):
     (asked,) = desk.wanted
     assert (asked.peer, asked.protocol) == (OTHER, "condor")
     os.close(asked.descriptor)
+
+
+async def test_a_real_transferer_of_a_stranger_gets_nothing(desk):
+    """Where no replica has the address that it calls from, the connection ends, and that is counted."""
+    desk.members = ()
+    await over_loopback(desk, Command.REPLICATION_TRANSFER_FILE_NEW, lambda writer: writer.put_string(""))
+    assert desk.wanted == []
+    assert desk.rejected == [("127.0.0.2", "not_a_member")]
 
 
 async def test_anybody_may_look(desk, autojump_clock):

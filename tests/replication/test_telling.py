@@ -236,6 +236,16 @@ def test_a_rejected_version_is_counted_by_what_it_is(points, leads, label):
     assert story.value("had_replication_versions_rejected_total", reason=label) == 1
 
 
+def test_a_refused_upload_is_counted():
+    """A stranger, one too many, or one who asks too early: a label for the metric, a sentence for people."""
+    story = Told(None)
+    story.tell(events.UploadAsked(1, "10.0.0.1:1", is_ours=True))
+    story.tell(events.UploadAsked(2, A, is_ours=True))
+    assert [fields["why"] for fields in story.lines("upload_refused")] == ["not_a_member", "other"]
+    assert story.value("had_peer_messages_rejected_total", reason="not_a_member") == 1
+    assert story.value("had_peer_messages_rejected_total", reason="other") == 1
+
+
 def test_peers_are_measured_at_the_scrape():
     """A lag grows while nothing happens; who was never heard lacks all that is known of."""
     story = leading()
