@@ -4,6 +4,7 @@ import pytest
 
 from tests.end_to_end.networks import Namespaces
 from tests.end_to_end.pool import Pool
+from tests.end_to_end.replica_stage import Stage
 
 
 @pytest.fixture
@@ -50,3 +51,18 @@ def apart(make_pool):
         return make_pool(count, network=Namespaces, **options)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory):
+    """A leader and a follower, for all tests of a file."""
+    stage = Stage(tmp_path_factory.mktemp("stage"))
+    yield stage
+    stage.close()
+
+
+@pytest.fixture
+def impostor(stage):
+    """Somebody at a member's place, who is gone afterwards."""
+    with stage.impostor() as impostor:
+        yield impostor

@@ -137,6 +137,7 @@ class Pool:
             + node.errors()[-2000:]
             + (f"\n--- its replica\n{node.replica.story()}" if node.replica else "")
             for node in self.nodes
+            if node.processes()
         )
 
     def wait_settled(self, leader=None, seconds=None):

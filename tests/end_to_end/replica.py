@@ -180,7 +180,7 @@ class Replica:
         ]
         return int(values[-1]) if values else 0
 
-    def leftovers(self):
+    def beside(self):
         """Return what lies beside the state and is none of the replica's own files."""
         known = {self.state_file.name, "Version"}
         return sorted(path.name for path in self.state_file.parent.iterdir() if path.name not in known)
