@@ -44,6 +44,7 @@ class Control:
         check_command: HAD_CHECK_COMMAND, split; empty when nothing checks.
         stop_timeout_seconds: from SIGTERM to SIGKILL.
         log_path: where its output goes; empty is the daemon's standard error.
+        disaster_argv: what HAD_MISSING_STATE = disaster starts in its place; empty if nothing is named.
         on_change: HAD_ON_CHANGE, split; empty is none.
     """
 
@@ -56,6 +57,7 @@ class Control:
     check_command: tuple[str, ...]
     stop_timeout_seconds: float
     log_path: str
+    disaster_argv: tuple[str, ...]
     on_change: tuple[str, ...]
 
 
@@ -91,6 +93,7 @@ def read_control(
         check_command=commands["CHECK"],
         stop_timeout_seconds=stop_timeout,
         log_path=configuration.text(f"{upper}_LOG") or "",
+        disaster_argv=_split(f"{upper}_DISASTER", examination),
         on_change=_split("HAD_ON_CHANGE", examination),
     )
     if kind is ControlKind.COMMAND:

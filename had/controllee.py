@@ -45,8 +45,8 @@ class Controllee(Protocol):
     def pid(self) -> int | None:
         """The controllee's process, if it runs as a program of ours."""
 
-    def start(self, environment: Mapping[str, str]) -> None:
-        """Start it with exactly this environment, as soon as there is a lease; only after its last exit."""
+    def start(self, environment: Mapping[str, str], *, is_disaster: bool = False) -> None:
+        """Start it, or the program for a disaster, with exactly this environment; only after its last exit."""
 
     def stop(self, timeout_seconds: float) -> None:
         """SIGTERM, and SIGKILL after the time-out; no effect if it is not running or wanted."""
@@ -109,6 +109,7 @@ class GuardedControllee:
         answer_seconds: how long the guard may leave a ping unanswered (HAD_CONNECTION_TIMEOUT).
         owned: the daemon's processes.
         inherited: descriptors that the guard keeps open for as long as it lives.
+        disaster: what runs instead where the state is lost (HAD_MISSING_STATE = disaster).
     """
 
     def __init__(
@@ -118,9 +119,12 @@ class GuardedControllee:
         answer_seconds: float,
         owned: Children | None = None,
         inherited: tuple[int, ...] = (),
+        disaster: Program | None = None,
     ) -> None:
         self._inherited = inherited
         self._what = what
+        self._disaster = disaster
+        self._is_disaster = False
         self._deliver = deliver
         self._answer_seconds = max(answer_seconds, MINIMUM_ANSWER_SECONDS)
         self._children = owned or Children()
@@ -142,19 +146,22 @@ class GuardedControllee:
         """The guard's process id; None while it is being replaced."""
         return self._link.pid if self._link else None
 
-    def change(self, what: Program | Commands, answer_seconds: float) -> None:
+    def change(
+        self, what: Program | Commands, answer_seconds: float, disaster: Program | None = None
+    ) -> None:
         """Take another program, or other commands, from the next start on."""
-        self._what = what
+        self._what, self._disaster = what, disaster
         self._answer_seconds = max(answer_seconds, MINIMUM_ANSWER_SECONDS)
 
     # --- the driver's orders ----------------------------------------------------------------------------------
 
-    def start(self, environment: Mapping[str, str]) -> None:
-        """Start it with exactly this environment, as soon as there is a lease; only after its last exit."""
+    def start(self, environment: Mapping[str, str], *, is_disaster: bool = False) -> None:
+        """Start it, as soon as there is a lease, or what runs in its place; only after its last exit."""
         assert self._stage is _Stage.NONE, "the controllee was started before its last exit"
         self._environment = dict(environment)
         self._is_stop_requested = False
         self._failed_check = ""
+        self._is_disaster = is_disaster
         self._stage = _Stage.WAITING
         self._order_start()
 
@@ -187,7 +194,8 @@ class GuardedControllee:
             return
         self._stage = _Stage.ORDERED
         try:
-            self._link.send(self._make_order(self._what))
+            what = self._disaster if self._is_disaster and self._disaster is not None else self._what
+            self._link.send(self._make_order(what))
         except ValueError as error:
             self._finish("start_failed", str(error))
 

@@ -80,6 +80,12 @@ Outcome: TypeAlias = (
 ANSWER_SECONDS: Final = 1.0
 """So much longer than its own bound a reachable replica is given to answer: it says so itself when that is over."""
 
+_WORDS: Final = {
+    Currency.CURRENT: "state_ready",
+    Currency.STALE: "state_stale",
+    Currency.MISSING: "state_missing",
+}
+
 REQUESTS_OF_A_LIFE: Final = 2**20
 """Questions are numbered anew in each life of the daemon, and never twice."""
 
@@ -261,8 +267,8 @@ class Custody:
             return
         if self.replica is Replica.OURS and not start.request and self._now >= start.ask_at:
             start.request, start.asked_at = self._number(), self._now
-            is_missing_refused = self.settings.missing_state is MissingState.WAIT and self._told is None
-            self._out.append(Tell(words.CurrentAsked(start.request, is_missing_refused=is_missing_refused)))
+            refuses = self._is_waited_for(Currency.MISSING)
+            self._out.append(Tell(words.CurrentAsked(start.request, is_missing_refused=refuses)))
         if self._now >= self._patience_ends_at(start) and self._now >= start.look_at and not start.looking:
             start.looking = self._number()
             self._out.append(LookForState(start.looking))
@@ -315,14 +321,13 @@ class Custody:
         """Tell the replica that this node leads, and let the controllee start."""
         self._withdraw(start.request)
         self.start = None
-        is_disaster = currency is Currency.MISSING and self.settings.missing_state is MissingState.DISASTER
         self.currency = currency
+        is_disaster = currency is Currency.MISSING and self.settings.missing_state is MissingState.DISASTER
         if self._told is None or self.replica is Replica.OURS:
             self._out.append(Tell(words.LeadershipBegan(self._epoch)))
             self._next_word = self._now + self._pace_seconds
         self._told = self._epoch
-        seconds = round(self._now - start.since, 3)
-        self._note(f"state_{currency.value}", epoch=self._epoch, seconds=seconds, text=text)
+        self._note(_WORDS[currency], epoch=self._epoch, seconds=round(self._now - start.since, 3), text=text)
         self._out.append(Deliver(StartPostponed()))
         self._has_controllee = True
         self._out.append(StartOnState(self._epoch, currency, is_disaster))

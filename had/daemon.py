@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from typing import cast
 
+import attrs
 import trio
 
 from daemoncore import boottime
@@ -18,7 +20,7 @@ from daemoncore.address import Address
 from daemoncore.cedar.commands import Command
 from daemoncore.children import Children
 from daemoncore.client import Client
-from daemoncore.driver import Driver
+from daemoncore.driver import Driver, Machine
 from daemoncore.early_signals import EarlySignals
 from daemoncore.http import HttpServer
 from daemoncore.life import Life
@@ -31,24 +33,29 @@ from daemoncore.server import CommandServer
 from daemoncore.startup import Options, StartError, listen_for_commands, listen_for_pages
 from daemoncore.version import REVISION, VERSION
 from had.controllee import GuardedControllee
-from had.election_settings import Member
-from had.events import Effect, Event, Finished, Heard, Reconfigured, StopRequested, Tick
-from had.hands import Hands
+from had.custody import Informed
+from had.custody_events import CustodyChanged
+from had.election_settings import ElectionSettings, Member
+from had.events import Event, Finished, Heard, Reconfigured, StopRequested, Tick
 from had.letters import Ears, Letters
 from had.loading import Loaded, load
 from had.metrics import HadMetrics
 from had.node import (
     Durable,
-    environment_of,
+    disaster_program,
     make_controllee,
+    make_custody,
     make_election,
+    make_hands,
     open_durable,
     reins,
 )
 from had.on_change import OnChange
+from had.replica_link import ReplicaLink
 from had.service import Reins, Service
 from had.settings import Change, Settings, compare, needs_restart
 from had.status import Status
+from had.tandem import Act, Tandem
 from had.telling import Telling
 from had.view import status_of
 from had.web import ROUTES, Web
@@ -128,23 +135,23 @@ class Daemon:
             self.settings.http_address, self.settings.http_port, "HAD_HTTP_ADDRESS, HAD_HTTP_PORT"
         )
         self._election = make_election(self.settings, durable, VERSION)
-        self._driver = Driver[Event, Effect](
-            self._election, self._perform, self, tick=Tick(), droppable=Heard, finished=Finished
+        self._custody = make_custody(self.settings, durable)
+        self._driver = Driver[Event | Informed, Act](
+            self._machine(), self._perform, self, tick=Tick(), droppable=Heard, finished=Finished
         )
         self._controllee = make_controllee(
             self.settings, self._driver.post, self._children, durable.folder.lock_descriptor
         )
         self._links = Links(self._make_link)
         self._links.keep(self._peers())
-        self._hands = Hands(
+        self._replica = None if self._custody is None else self._make_replica_link()
+        self._hands = make_hands(
+            lambda: self.settings,
+            durable,
             sender=Letters(self._links, time.time),
             controllee=self._controllee,
-            store=durable.store,
-            epoch_file=durable.epoch_file,
-            environment=lambda epoch: environment_of(self.settings, epoch, durable.epoch_file),
             observer=self._telling,
-            instance=durable.instance,
-            owner=durable.owner,
+            replica=self._replica,
         )
         self._server = CommandServer(self._security(), self._telling.commands)
         self._service = Service(self._reins())
@@ -154,6 +161,8 @@ class Daemon:
             nursery.start_soon(self._hands.report_writes, self._driver.post)
             nursery.start_soon(self._server.serve, listeners)
             nursery.start_soon(self._links.run)
+            if self._replica is not None:
+                nursery.start_soon(self._replica.run)
             nursery.start_soon(self._life.run)
             if self._on_change is not None:
                 nursery.start_soon(self._on_change.run)
@@ -162,10 +171,23 @@ class Daemon:
             self._report_ready()
             await self._driver.run()
             self._life.stopping()
-            await self._links.flush(FLUSH_SECONDS)
+            await self._flush()
             nursery.cancel_scope.cancel()
         self._hands.close()
         self._telling.log("daemon_stopped", node=self.settings.me.entry)
+
+    def _machine(self) -> Machine[Event | Informed, Act]:
+        """What decides. Without a replica that is the election alone: nobody posts what only the custody takes."""
+        if self._custody is None:
+            return cast("Machine[Event | Informed, Act]", self._election)
+        return Tandem(self._election, self._custody)
+
+    async def _flush(self) -> None:
+        """Let the last words leave."""
+        with trio.move_on_after(FLUSH_SECONDS):
+            await self._links.flush(FLUSH_SECONDS)
+            if self._replica is not None:
+                await self._replica.flush(FLUSH_SECONDS)
 
     async def _start_controllee_guard(self, nursery: trio.Nursery) -> None:
         try:
@@ -246,6 +268,16 @@ class Daemon:
             asked_about=Command.HAD_ALIVE_CMD,
         )
 
+    def _make_replica_link(self) -> ReplicaLink:
+        return ReplicaLink(
+            lambda: self.settings.replica,
+            str(self.settings.me.numeric.sinful()),
+            self._client,
+            self._driver.post,
+            lambda: self.settings.connection_timeout_seconds,
+            self._telling.log,
+        )
+
     def _make_client(self) -> Client:
         return Client(
             self._security(),
@@ -306,13 +338,14 @@ class Daemon:
             restarts=self._telling.controllee_restarts,
             controllee_since=self._telling.controllee_since,
             history=tuple(self._telling.history),
+            custody=self._custody,
         )
 
-    def turned(self, event: Event, now: float, lag_seconds: float) -> None:
+    def turned(self, event: Event | Informed, now: float, lag_seconds: float) -> None:
         """The loop turned."""
         self._telling.turned(self._election, event, now, lag_seconds)
 
-    def dropped(self, event: Event) -> None:
+    def dropped(self, event: Event | Informed) -> None:
         """The loop is so far behind that an event was lost."""
         self._telling.log("event_dropped", kind=type(event).__name__)
 
@@ -339,12 +372,18 @@ class Daemon:
         self._telling.labels = self._labels()
         self._links.keep(self._peers())
         if isinstance(self._controllee, GuardedControllee):
-            self._controllee.change(reins(new), new.connection_timeout_seconds)
+            self._controllee.change(reins(new), new.connection_timeout_seconds, disaster_program(new))
         if change is Change.UNCHANGED:
             self._telling.log("configuration_unchanged", timeout=new.connection_timeout_seconds)
             return
         self._telling.log("configuration_changed", change=change.value)
-        self._driver.post(Reconfigured(new.election(VERSION), is_hard=change is Change.HARD))
+        if self._custody is not None:
+            self._driver.post(CustodyChanged(new.custody()))
+        self._driver.post(Reconfigured(self._election_settings(new), is_hard=change is Change.HARD))
 
-    def _perform(self, effect: Effect) -> None:
+    def _election_settings(self, settings: Settings) -> ElectionSettings:
+        """What the machine works with; whether a replica looks after the state, only a restart changes."""
+        return attrs.evolve(settings.election(VERSION), has_replica=self._custody is not None)
+
+    def _perform(self, effect: Act) -> None:
         self._hands.perform(effect)

@@ -3,7 +3,7 @@
 Every act here only queues: messages go to the links, writes to the durable writer's thread, orders to the guard.
 What comes back comes as an event, through `post`. The one order that matters is kept here: a controllee is not
 started before the file that names its epoch was replaced, so that it never reads an older one. Its environment is made
-on the writer's thread too, since looking for its state file may take as long as a file system pleases.
+on the writer's thread too, and its state looked for, since that may take as long as a file system pleases.
 
 A disk that hangs must not hold up the pool. What waits for it too long has failed as far as the machine is concerned:
 a record is not written, a start has failed, and so another node comes to lead.
@@ -23,13 +23,13 @@ from daemoncore.patient_writer import PatientWriter
 from daemoncore.state_folder import publish_epoch
 from had import record_file
 from had.controllee import Controllee
+from had.custody import Informed
+from had.custody_events import LookForState, StartOnState, StateSeen, Tell
 from had.election_settings import Member
 from had.events import (
     Answer,
     ControlleeExited,
-    Effect,
     Event,
-    Finished,
     Kind,
     Message,
     Note,
@@ -44,6 +44,8 @@ from had.events import (
     StopControllee,
     Transition,
 )
+from had.replica_words import Currency, ToReplica
+from had.tandem import Act
 
 
 class Sender(Protocol):
@@ -51,6 +53,13 @@ class Sender(Protocol):
 
     def send(self, to: Member, message: Message, kind: Kind) -> None:
         """Send it now or drop it; never waits."""
+
+
+class ReplicaSpeaker(Protocol):
+    """What carries words to this node's own replica."""
+
+    def say(self, message: ToReplica) -> None:
+        """Say it in its turn or drop it; never waits."""
 
 
 class Observer(Protocol):
@@ -80,7 +89,16 @@ class _Publication:
 class _Preparation:
     """A start that waits for its environment: the tag of the act that makes it."""
 
+    is_disaster: bool = False
     environment: Mapping[str, str] = attrs.field(factory=dict)
+
+
+@attrs.define(eq=False)
+class _Look:
+    """A look for the state file: the tag of the act that takes it."""
+
+    request: int
+    is_there: bool = False
 
 
 _STUCK = "the disk does not answer"
@@ -94,10 +112,13 @@ class Hands:
         controllee: takes orders.
         store: holds the durable record.
         epoch_file: HAD_EPOCH_FILE.
-        environment: gives the controllee's environment for an epoch; called on the writer's thread.
+        environment: gives the controllee's environment for an epoch and a HAD_STATE, which it finds out itself if that is
+            None; called on the writer's thread.
         observer: is told.
         instance: this start's number, kept beside the record.
         owner: user and group ids of the epoch file, if they are not the daemon's.
+        replica: carries words to this node's replica, if one looks after the state.
+        has_state: tells whether STATE_FILE is there; called on the writer's thread.
     """
 
     def __init__(
@@ -106,10 +127,12 @@ class Hands:
         controllee: Controllee,
         store: SlotStore,
         epoch_file: Path,
-        environment: Callable[[int], Mapping[str, str]],
+        environment: Callable[[int, Currency | None], Mapping[str, str]],
         observer: Observer,
         instance: int,
         owner: tuple[int, int] | None = None,
+        replica: ReplicaSpeaker | None = None,
+        has_state: Callable[[], bool] = lambda: False,
     ) -> None:
         self._sender = sender
         self.controllee = controllee
@@ -119,22 +142,29 @@ class Hands:
         self._observer = observer
         self._instance = instance
         self._owner = owner
+        self._replica = replica
+        self._has_state = has_state
         self._writer = PatientWriter()
         self._preparation: _Preparation | None = None
+        self._looks: set[_Look] = set()
         self._postponed: Record | None = None
-        self._unposted: list[Event] = []
-        self._post: Callable[[Event], None] = self._unposted.append
+        self._unposted: list[Event | Informed] = []
+        self._post: Callable[[Event | Informed], None] = self._unposted.append
         self.answers: dict[int, Callable[[Answer], None]] = {}
 
-    def perform(self, effect: Effect) -> None:
+    def perform(self, effect: Act) -> None:
         """Do one effect."""
         match effect:
             case Send(to, message, kind):
                 self._sender.send(to, message, kind)
             case Persist(record):
                 self._persist(record)
-            case StartControllee() | StopControllee() | RenewLease() | PublishEpoch():
+            case StartControllee() | StartOnState() | StopControllee() | RenewLease() | PublishEpoch():
                 self._order(effect)
+            case Tell(message) if self._replica is not None:
+                self._replica.say(message)
+            case LookForState(request):
+                self._look(_Look(request))
             case Answer(request):
                 answered = self.answers.pop(request, None)
                 if answered is not None:
@@ -143,8 +173,6 @@ class Hands:
                 self._observer.transition(effect)
             case Note():
                 self._observer.note(effect)
-            case Finished():
-                pass
 
     def _persist(self, record: Record) -> None:
         if self._writer.is_stuck:
@@ -155,14 +183,17 @@ class Hands:
         payload = record_file.encode(record_file.Stored(record, self._instance))
         self._writer.submit(record, lambda: self._store.write(payload))
 
-    def _order(self, effect: StartControllee | StopControllee | RenewLease | PublishEpoch) -> None:
+    def _order(
+        self, effect: StartControllee | StartOnState | StopControllee | RenewLease | PublishEpoch
+    ) -> None:
         match effect:
             case PublishEpoch(epoch):
                 path, owner = self._epoch_file, self._owner
                 self._writer.submit(_Publication(epoch), lambda: publish_epoch(path, epoch, owner=owner))
             case StartControllee(epoch):
-                self._observer.controllee_wanted(is_wanted=True)
-                self._prepare(epoch)
+                self._prepare(epoch, None, _Preparation())
+            case StartOnState(epoch, currency, is_disaster):
+                self._prepare(epoch, currency, _Preparation(is_disaster))
             case StopControllee(timeout_seconds):
                 self._observer.controllee_wanted(is_wanted=False)
                 self._stop(timeout_seconds)
@@ -170,17 +201,30 @@ class Hands:
                 self.controllee.renew(until)
                 self._observer.lease_renewed(until)
 
-    def _prepare(self, epoch: int) -> None:
+    def _prepare(self, epoch: int, currency: Currency | None, preparation: _Preparation) -> None:
         """Make the environment, after the publication that may be under way; then the controllee is started."""
+        self._observer.controllee_wanted(is_wanted=True)
         if self._writer.is_stuck:
             self._post(ControlleeExited("start_failed", _STUCK))
             return
-        preparation = self._preparation = _Preparation()
+        self._preparation = preparation
 
         def prepare() -> None:
-            preparation.environment = self._environment(epoch)
+            preparation.environment = self._environment(epoch, currency)
 
         self._writer.submit(preparation, prepare)
+
+    def _look(self, look: _Look) -> None:
+        """See whether there is a state; what cannot be seen in time cannot be started on."""
+        if self._writer.is_stuck:
+            self._post(ControlleeExited("start_failed", _STUCK))
+            return
+
+        def see() -> None:
+            look.is_there = self._has_state()
+
+        self._looks.add(look)
+        self._writer.submit(look, see)
 
     def _stop(self, timeout_seconds: float) -> None:
         """Stop it; a start that still waits for a slow disk is taken back, so nothing runs even for an instant."""
@@ -190,7 +234,7 @@ class Hands:
             self._preparation = None
             self._post(ControlleeExited("requested", "it had not been started"))
 
-    async def report_writes(self, post: Callable[[Event], None]) -> None:
+    async def report_writes(self, post: Callable[[Event | Informed], None]) -> None:
         """Turn finished writes into events, until cancelled."""
         self._post = post
         for event in self._unposted:
@@ -207,7 +251,10 @@ class Hands:
                 self._observer.note(Note("epoch_file_not_written", fields))
             case _Preparation() as preparation if preparation is self._preparation:
                 self._preparation = None
-                self.controllee.start(preparation.environment)
+                self.controllee.start(preparation.environment, is_disaster=preparation.is_disaster)
+            case _Look(request, is_there) as look if look in self._looks:
+                self._looks.remove(look)
+                self._post(StateSeen(request, is_there))
         if self._postponed is not None:
             record, self._postponed = self._postponed, None
             self._persist(record)
@@ -217,8 +264,9 @@ class Hands:
         records = [tag for tag in waiting if isinstance(tag, Record)]
         if records:
             self._post(PersistFailed(records[-1], _STUCK))
-        if self._preparation is not None:
+        if self._preparation is not None or self._looks:
             self._preparation = None
+            self._looks.clear()
             self._post(ControlleeExited("start_failed", _STUCK))
 
     def close(self) -> None:

@@ -48,6 +48,38 @@ EVENTS: Final[dict[str, tuple[Level, str]]] = {
     ),
     "abstaining": (WARNING, "The controllee keeps dying here: this node abstains for so many seconds."),
     "abstention_over": (ALWAYS, "This node may lead again."),
+    # The state, where a replica looks after it.
+    "replica_link": (
+        ALWAYS,
+        "This node's own replication daemon answers: ours, or a real condor_replication.",
+    ),
+    "replica_unreachable": (
+        WARNING,
+        "This node's own replication daemon cannot be reached; told once for each reason, until it can be again.",
+    ),
+    "readiness": (
+        ALWAYS,
+        "Whether this node could take over, or hand over, with nothing lost of the state changed.",
+    ),
+    "state_awaited": (
+        ALWAYS,
+        "The start of the controllee still waits for the state, since so many seconds.",
+    ),
+    "state_ready": (ALWAYS, "The controllee starts on a state that is current; the wait was so long."),
+    "state_stale": (
+        WARNING,
+        "The controllee starts on a state older than one that is known of, or may well exist.",
+    ),
+    "state_missing": (WARNING, "The controllee starts, or its `_DISASTER` does, where there is no state."),
+    "state_flushed": (ALWAYS, "What the controllee wrote last is where the handover needs it."),
+    "flush_incomplete": (
+        WARNING,
+        "What the controllee wrote last is not where the handover needs it; `behind` lacks it.",
+    ),
+    "handover_called_off": (
+        WARNING,
+        "This node goes on leading, since what was written last could not be handed on.",
+    ),
     "on_change_failed": (WARNING, "The HAD_ON_CHANGE command failed."),
     # Other people.
     **COMMAND_EVENTS,

@@ -1,6 +1,6 @@
 """The parts that `had.daemon` puts together, each made from the settings.
 
-They are the machine with its durable record, and the controllee with its environment.
+They are the machines with the durable record, what performs their effects, and the controllee with its environment.
 """
 
 from __future__ import annotations
@@ -29,8 +29,11 @@ from had.controllee import (
     Program,
     controllee_environment,
 )
+from had.custody import Custody
 from had.election import Election
 from had.events import Record
+from had.hands import Hands, Observer, ReplicaSpeaker, Sender
+from had.replica_words import Currency
 from had.settings import Settings
 
 EPOCH_FILE = "epoch"
@@ -89,9 +92,11 @@ class NoControllee:
         """There is none."""
         return None
 
-    def start(self, environment: Mapping[str, str]) -> None:
+    def start(self, environment: Mapping[str, str], *, is_disaster: bool = False) -> None:
         """Never called: a witness never leads."""
-        raise AssertionError(f"a witness never starts a controllee (got {len(environment)} variables)")
+        raise AssertionError(
+            f"a witness never starts a controllee (got {len(environment)} variables, {is_disaster})"
+        )
 
     def stop(self, timeout_seconds: float) -> None:
         """Nothing runs."""
@@ -112,7 +117,8 @@ def make_controllee(
     if settings.control.kind is ControlKind.NONE:
         return NoControllee()
     answer_seconds = settings.connection_timeout_seconds
-    return GuardedControllee(reins(settings), deliver, answer_seconds, owned, inherited=(lock,))
+    what, disaster = reins(settings), disaster_program(settings)
+    return GuardedControllee(what, deliver, answer_seconds, owned, inherited=(lock,), disaster=disaster)
 
 
 def reins(settings: Settings) -> Program | Commands:
@@ -130,20 +136,62 @@ def reins(settings: Settings) -> Program | Commands:
     return Program(control.argv, control.log_path)
 
 
-def environment_of(settings: Settings, epoch: int, epoch_file: Path) -> dict[str, str]:
-    """The controllee's environment for a leadership."""
-    # There is one copy of the state in this version, the node's own: it is there, or it is not.
-    # (os.path and not pathlib, which raises for a folder that we may not search.)
-    has_state = bool(settings.state_file) and os.path.exists(settings.state_file)  # noqa: PTH110
+def disaster_program(settings: Settings) -> Program | None:
+    """What runs where the state is lost, as the configuration says it now; None if nothing is named."""
+    control = settings.control
+    return Program(control.disaster_argv, control.log_path) if control.disaster_argv else None
+
+
+def environment_of(
+    settings: Settings, epoch: int, epoch_file: Path, currency: Currency | None = None
+) -> dict[str, str]:
+    """The controllee's environment for a leadership; without a replica's word there is one copy, the node's own."""
+    place = settings.state.place
+    found = currency or (Currency.CURRENT if place.is_there() else Currency.MISSING)
     return controllee_environment(
         clean_environment(os.environ),
         node=settings.me.entry,
         epoch=epoch,
         epoch_file=str(epoch_file),
-        state="current" if has_state else "missing",
-        state_file=settings.state_file,
+        state=found.value,
+        state_file=place.spelled,
         extra=settings.control.environment,
     )
+
+
+def make_hands(
+    settings: Callable[[], Settings],
+    durable: Durable,
+    *,
+    sender: Sender,
+    controllee: Controllee,
+    observer: Observer,
+    replica: ReplicaSpeaker | None,
+) -> Hands:
+    """Make what performs the effects, by the settings that are in force when it does."""
+
+    def has_state() -> bool:
+        return settings().state.place.is_there()
+
+    return Hands(
+        sender=sender,
+        controllee=controllee,
+        store=durable.store,
+        epoch_file=durable.epoch_file,
+        environment=lambda epoch, currency: environment_of(settings(), epoch, durable.epoch_file, currency),
+        observer=observer,
+        instance=durable.instance,
+        owner=durable.owner,
+        replica=replica,
+        has_state=has_state,
+    )
+
+
+def make_custody(settings: Settings, durable: Durable) -> Custody | None:
+    """Make what minds the state, where a replica looks after it; a witness has neither."""
+    if not settings.election().has_replica:
+        return None
+    return Custody(settings.custody(), durable.instance, boottime.now())
 
 
 def make_election(settings: Settings, durable: Durable, version: str) -> Election:

@@ -10,6 +10,8 @@ from had.status import Peer, Status
 _PEER_CLASS: Final = {"alive": "good", "silent": "bad", "refused": "bad", "denied": "bad"}
 _CONTROLLEE_CLASS: Final = {"running": "good", "starting": "wait", "stopping": "wait", "backoff": "bad"}
 
+_REPLICA_CLASS: Final = {"ours": "good", "condor": "good", "unreachable": "bad"}
+
 
 def render(status: Status, now: float) -> str:
     """Give the page.
@@ -53,6 +55,8 @@ def _notices(status: Status) -> str:
             f"{text(status.hold.node)} is held from leading by a switchover of {text(status.hold.by)} at "
             f"{moment(status.hold.since)}: {text(status.hold.reason)}"
         )
+    if status.replica.waiting is not None:
+        notices.append(text(f"Waiting: {status.replica.waiting}"))
     return page.notices(notices)
 
 
@@ -75,6 +79,11 @@ def _facts(status: Status) -> str:
         facts.append(("Process", known(controllee.pid)))
         facts.append(("Restarts", known(controllee.restarts)))
         facts.append(("Since", "-" if controllee.since is None else moment(controllee.since)))
+    replica = status.replica
+    if replica.state != "off":
+        facts.append(("Replica", shaded(replica.state, _REPLICA_CLASS.get(replica.state, ""))))
+        facts.append(("State", known(replica.currency)))
+        facts.append(("Ready", "yes" if replica.is_ready else "no"))
     return page.facts("This node", facts)
 
 

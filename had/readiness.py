@@ -12,6 +12,7 @@ from collections.abc import Callable
 import attrs
 
 from had.custody_events import Deliver, Replica, StateReady, Tell
+from had.events import Note
 from had.replica_words import Currency, CurrentAsked, ReplicaAnswer, Withdrawn
 
 
@@ -46,7 +47,7 @@ class Readiness:
         number: Callable[[], int],
         *,
         is_leading: bool,
-    ) -> list[Tell | Deliver]:
+    ) -> list[Tell | Deliver | Note]:
         """Ask what is to be asked, and tell the election what is news.
 
         Args:
@@ -56,7 +57,7 @@ class Readiness:
             number: gives the number of a new question.
             is_leading: this node leads.
         """
-        found: list[Tell | Deliver] = []
+        found: list[Tell | Deliver | Note] = []
         if replica is Replica.OURS:
             if self.epoch != incumbent:
                 if self.request:
@@ -69,7 +70,7 @@ class Readiness:
         is_ready = self._judge(replica, is_leading=is_leading)
         if is_ready is not self.is_ready:
             self.is_ready = is_ready
-            found.append(Deliver(StateReady(is_ready)))
+            found += [Note("readiness", (("ready", is_ready),)), Deliver(StateReady(is_ready))]
         return found
 
     def _judge(self, replica: Replica, *, is_leading: bool) -> bool:

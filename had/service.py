@@ -32,6 +32,7 @@ from had.events import (
     Message,
     Pause,
     PauseRequested,
+    RestartRequested,
     ResumeRequested,
     SwitchoverRequested,
 )
@@ -84,6 +85,7 @@ class Service:
         server.register(Command.HAD_SWITCHOVER, Level.ADMINISTRATOR, self._switchover)
         server.register(Command.HAD_PAUSE, Level.ADMINISTRATOR, self._pause)
         server.register(Command.HAD_RESUME, Level.ADMINISTRATOR, self._resume)
+        server.register(Command.HAD_RESTART, Level.ADMINISTRATOR, self._restart)
         self._standing.register(server)
 
     # --- members ----------------------------------------------------------------------------------------------
@@ -164,6 +166,10 @@ class Service:
     async def _resume(self, request: Request) -> None:
         _, by = operator_of(request)
         await self._ask(request, by, ResumeRequested)
+
+    async def _restart(self, request: Request) -> None:
+        _, by = operator_of(request)
+        await self._ask(request, by, RestartRequested)
 
     async def _ask(self, request: Request, by: str, make: Callable[[int], Event]) -> None:
         """Put a request to the machine and send its answer back."""

@@ -20,7 +20,6 @@ from daemoncore.membership import (
     Member,
     Network,
     check_lists,
-    compare_lists,
     find_self,
     read_members,
 )
@@ -28,7 +27,9 @@ from daemoncore.places import had_dir, read_log, read_owner
 from daemoncore.policy_check import check_policy
 from daemoncore.shared_settings import shared_hash
 from had.control_settings import Control, read_control
+from had.custody_events import CustodySettings
 from had.election_settings import ElectionSettings
+from had.state_settings import StateSettings, check_replication, read_state
 
 
 class Change(enum.Enum):
@@ -61,10 +62,9 @@ class Settings:
         http_port: its port; None is off.
         log: where the log goes and how it looks.
         on_change: HAD_ON_CHANGE split into arguments; empty is none.
-        state_file: STATE_FILE, which the controllee is told.
+        state: the controllee's state, and who looks after it.
         update_interval_seconds: HAD_UPDATE_INTERVAL.
         collectors: COLLECTOR_HOST, as it is spelled.
-        use_replication: whether a replication daemon is wanted; this version has none.
         shared_hash: 48 bits over the settings that all members must agree on.
         warnings: what was odd and did not prevent the start, those of the configuration included.
     """
@@ -87,10 +87,9 @@ class Settings:
     http_port: int | None
     log: LogSettings
     on_change: tuple[str, ...]
-    state_file: str
+    state: StateSettings
     update_interval_seconds: float
     collectors: tuple[str, ...]
-    use_replication: bool
     shared_hash: int
     warnings: tuple[Problem, ...] = attrs.field(eq=False)
 
@@ -98,6 +97,16 @@ class Settings:
     def is_witness(self) -> bool:
         """Whether this node votes and never leads."""
         return self.me in self.witnesses
+
+    @property
+    def replica(self) -> str:
+        """The address of this node's own replica, the entry of REPLICATION_LIST in its place."""
+        return next(replica for member, replica in self.state.replicas if member == self.me.name)
+
+    def custody(self) -> CustodySettings:
+        """Return the part that the custody of the state works with."""
+        election = self.election()
+        return self.state.custody(election.timeout_seconds, election.condor_interval_seconds)
 
     def election(self, version: str = "") -> ElectionSettings:
         """Return the part that the state machine works with."""
@@ -118,6 +127,7 @@ class Settings:
             recover_seconds=self.recover_seconds,
             shared_hash=self.shared_hash,
             version=version,
+            has_replica=self.state.use_replication and not self.is_witness,
             labels=tuple((member.name, member.entry) for member in everyone),
         )
 
@@ -189,7 +199,7 @@ def examine(
     if not examination.items("HAD_LIST"):
         examination.refuse("HAD_LIST", "must name the members of the election (it is not set)")
     check_lists(members, witnesses, examination)
-    _check_replication(members, replicas, examination)
+    check_replication(members, replicas, examination)
     _check_later_versions(examination)
     check_policy((*members, *witnesses), examination)
     # With a broken list a second complaint about our own entry would only confuse.
@@ -199,19 +209,21 @@ def examine(
             "HAD_LIST", f"must give this node a port of its own in this version (got {me.entry})"
         )
     control = read_control(examination, environment, is_witness=me in witnesses)
+    state = read_state(examination, members, replicas, control)
     owner = read_owner(examination)
     log = read_log(examination, "HAD", is_terminal=is_terminal)
     if me is None or control is None or log is None or examination.problems:
         return None
     hashed = shared_hash(examination.configuration, members, witnesses, replicas)
     folder = had_dir(examination.configuration, environment, is_root=os.geteuid() == 0)
-    return _settings(examination, (me, members, witnesses), control, owner, log, hashed, folder)
+    return _settings(examination, (me, members, witnesses), control, state, owner, log, hashed, folder)
 
 
 def _settings(
     examination: Examination,
     who: tuple[Member, tuple[Member, ...], tuple[Member, ...]],
     control: Control,
+    state: StateSettings,
     owner: tuple[int, int] | None,
     log: LogSettings,
     hashed: int,
@@ -239,10 +251,9 @@ def _settings(
         http_port=_port(configuration),
         log=log,
         on_change=control.on_change,
-        state_file=configuration.text("STATE_FILE") or "",
+        state=state,
         update_interval_seconds=_number(configuration, "HAD_UPDATE_INTERVAL"),
         collectors=examination.items("COLLECTOR_HOST"),
-        use_replication=bool(configuration.get("HAD_USE_REPLICATION")),
         shared_hash=hashed,
         warnings=(*configuration.warnings, *examination.warnings),
     )
@@ -272,31 +283,11 @@ def needs_restart(old: Settings, new: Settings) -> tuple[str, ...]:
         "HAD_CONTROL": (old.control.kind, new.control.kind),
         "HAD_DIR": (old.had_dir, new.had_dir),
         "CONDOR_IDS": (old.owner, new.owner),
+        "HAD_USE_REPLICATION": (old.state.use_replication, new.state.use_replication),
         "HAD_HTTP_ADDRESS": (old.http_address, new.http_address),
         "HAD_HTTP_PORT": (old.http_port, new.http_port),
     }
     return tuple(name for name, (before, after) in pairs.items() if before != after)
-
-
-def _check_replication(
-    members: tuple[Member, ...], replicas: tuple[Member, ...], examination: Examination
-) -> None:
-    is_wanted = bool(examination.configuration.get("HAD_USE_REPLICATION"))
-    is_listed = bool(examination.items("REPLICATION_LIST"))
-    if is_wanted and not is_listed:
-        examination.refuse("REPLICATION_LIST", "must be set, since HAD_USE_REPLICATION is true")
-        return
-    # Entries that were refused as addresses would only show up here a second time.
-    if not is_listed or examination.problems:
-        return
-    differences = compare_lists(members, replicas)
-    if differences:
-        note = examination.refuse if is_wanted else examination.warn
-        note(
-            "REPLICATION_LIST", f"must name the hosts of HAD_LIST in the same order: {'; '.join(differences)}"
-        )
-    if is_wanted:
-        examination.warn("HAD_USE_REPLICATION", "is true, but this version does not replicate yet")
 
 
 def _check_later_versions(examination: Examination) -> None:

@@ -20,6 +20,7 @@ SCHEMA: Final = 1
 HISTORY_LIMIT: Final = 50
 
 CONTROLLEE_STATES: Final = ("stopped", "starting", "running", "stopping", "backoff")
+REPLICA_STATES: Final = ("off", "unreachable", "ours", "condor")
 PEER_STATES: Final = ("alive", "silent", "refused", "denied", "unknown")
 IMPLEMENTATIONS: Final = ("ours", "condor", "unknown")
 
@@ -66,6 +67,20 @@ class Controllee:
     restarts: int | None = None
     #: When it got into this state.
     since: float | None = None
+
+
+@attrs.frozen
+class Replica:
+    """This node's own replica, as `had` sees it."""
+
+    #: One of `REPLICA_STATES`.
+    state: str = "off"
+    #: On what the controllee was started last in this leadership: HAD_STATE; None if it was not.
+    currency: str | None = None
+    #: Whether this node could take over, or hand over, with nothing lost of the state; None without a replica.
+    is_ready: bool | None = None
+    #: What is being waited for, as a sentence without names of its own; None if nothing is.
+    waiting: str | None = None
 
 
 @attrs.frozen
@@ -120,6 +135,7 @@ class Status:
     configuration: str | None = None
     #: How long this node has abstained because its controllee keeps dying here, None if it does not.
     abstains_seconds: float | None = None
+    replica: Replica = Replica()
 
     def to_json(self) -> dict[str, Any]:
         """Give the document, ready for `json.dumps`."""

@@ -17,6 +17,7 @@ from daemoncore.cedar.commands import Command
 from daemoncore.command_watch import CommandWatch
 from daemoncore.event_log import EventLog
 from daemoncore.link_watch import LinkWatch
+from had.custody import Informed
 from had.election import Election
 from had.election_settings import Member
 from had.events import ControlleeExited, ControlleeStarted, Event, Heard, Note, Transition
@@ -130,7 +131,7 @@ class Telling:
 
     # --- what the loop tells ----------------------------------------------------------------------------------
 
-    def turned(self, election: Election, event: Event, now: float, lag_seconds: float) -> None:
+    def turned(self, election: Election, event: Event | Informed, now: float, lag_seconds: float) -> None:
         """The loop handled an event."""
         self.last_turn = now
         match event:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from had.custody import Custody
+from had.custody_events import Replica as ReplicaKind
 from had.election import Election
 from had.election_settings import Member
 from had.peers import Peer
-from had.status import Change, Controllee, Hold, Paused, Status
+from had.status import Change, Controllee, Hold, Paused, Replica, Status
 from had.status import Peer as PeerStatus
 from had.transitions import Run, State
 
@@ -24,6 +26,7 @@ def status_of(
     restarts: int,
     controllee_since: float,
     history: tuple[Change, ...],
+    custody: Custody | None = None,
 ) -> Status:
     """Make the document.
 
@@ -35,6 +38,7 @@ def status_of(
         restarts: how often it was started again after it died.
         controllee_since: Unix time of its last change.
         history: the last transitions.
+        custody: what minds the state, where a replica looks after it.
     """
     settings = election.settings
     pause, hold = election.directive.pause, election.hold
@@ -60,6 +64,34 @@ def status_of(
         time=round(time.time(), 3),
         configuration=f"{settings.shared_hash:012x}",
         abstains_seconds=election.abstains_seconds,
+        replica=Replica() if custody is None else _replica(custody, now),
+    )
+
+
+def _replica(custody: Custody, now: float) -> Replica:
+    currency = None if custody.currency is None else custody.currency.value
+    return Replica(custody.replica.value, currency, custody.readiness.is_ready, _waiting(custody, now))
+
+
+def _waiting(custody: Custody, now: float) -> str | None:
+    """What the custody of the state waits for, as a sentence."""
+    start, flush = custody.start, custody.flush
+    is_lost = custody.replica is ReplicaKind.UNREACHABLE
+    if flush is not None:
+        return f"it hands on what its controllee wrote last ({now - flush.since:.1f} s so far)"
+    if start is not None and is_lost:
+        return f"its replication daemon does not answer, so the start waits for it ({now - start.since:.1f} s so far)"
+    if start is not None:
+        most = custody.settings.lifetime_seconds
+        return (
+            f"its replica brings the state up to date ({now - start.since:.1f} s so far, {most:g} s at most)"
+        )
+    if custody.readiness.is_ready:
+        return None
+    if is_lost:
+        return "its replication daemon does not answer"
+    return (
+        None if custody.readiness.epoch is None else "its replica still lacks something of the leader's state"
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from daemoncore import http, log_file, log_levels, log_repeats, metrics, page
 from had import families, status, web
+from had.replica_words import Currency
 from had.transitions import LEGAL
 from replication import families as replication_families
 from replication import page as replication_page
@@ -149,6 +150,7 @@ PARTS = {
         "controllee": (status.Controllee, "."),
         "peers": (status.Peer, "[]."),
         "history": (status.Change, "[]."),
+        "replica": (status.Replica, "."),
     },
     replication_status.Status: {
         "version": (replication_status.Version, "."),
@@ -201,6 +203,9 @@ def test_status_values_are_documented():
     assert words["peers[].state"] == status.PEER_STATES
     implementations = tuple(word for word in words["peers[].implementation"] if word != "condor_had")
     assert implementations == status.IMPLEMENTATIONS
+    unsaid = {"condor_replication", "false"}
+    assert tuple(word for word in words["replica.state"] if word not in unsaid) == status.REPLICA_STATES
+    assert words["replica.currency"][:3] == tuple(currency.value for currency in Currency)
 
 
 def test_status_values_of_replication_are_documented():

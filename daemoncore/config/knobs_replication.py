@@ -30,7 +30,7 @@ REPLICATION: tuple[Knob, ...] = (
         "300",
         "How long one transfer may take. MAX_TRANSFERER_LIFETIME, as older manuals spell it, is accepted with a warning.",
         minimum=0,
-        daemons=("replication", "transferer"),
+        daemons=("had", "replication", "transferer"),
     ),
     Knob(
         "NEWLY_JOINED_WAITING_VERSION_INTERVAL",

@@ -128,9 +128,7 @@ def plan_switchover(arguments: argparse.Namespace, pool: Pool, configured: Confi
         values={"To": target or ""},
         recipients=(leader,),
         has_come_true=has_come_true,
-        within_seconds=configured.stop_timeout_seconds
-        + 2 * configured.connection_timeout_seconds
-        + PATIENCE_SECONDS,
+        within_seconds=_handover_seconds(configured),
         done=lambda now: f"{now.leader} leads and its {name} runs",
     )
 
@@ -144,6 +142,11 @@ def _target(name: str | None, pool: Pool, leader: str) -> str | None:
         raise PlanError(str(error), status=2) from error
     if target == leader:
         raise PlanError(f"{target} leads already", status=0)
+    status = pool.statuses.get(target)
+    if status is not None and status.replica.is_ready is False:
+        raise PlanError(
+            f"{target} is not ready to take over: {status.replica.waiting or 'its state is behind'}"
+        )
     return target
 
 
@@ -176,11 +179,16 @@ def plan_resume(_arguments: argparse.Namespace, pool: Pool, configured: Configur
         values={},
         recipients=_anybody(pool),
         has_come_true=_is_free_and_led,
-        within_seconds=configured.stop_timeout_seconds
-        + 2 * configured.connection_timeout_seconds
-        + PATIENCE_SECONDS,
+        within_seconds=_handover_seconds(configured),
         done=lambda now: f"nothing is paused or held on {_count(now)}, and {now.leader} leads",
     )
+
+
+def _handover_seconds(configured: Configured) -> float:
+    """How long a handover may take: the stop, the flush of what was written last, and the start."""
+    stops = 2 if configured.is_replicating else 1
+    stop_seconds = stops * configured.stop_timeout_seconds
+    return stop_seconds + 2 * configured.connection_timeout_seconds + PATIENCE_SECONDS
 
 
 def _is_free_and_led(pool: Pool) -> bool:

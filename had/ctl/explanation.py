@@ -142,6 +142,8 @@ def _obstacles(status: Status) -> Iterator[str]:
             f"it has abstained for {status.abstains_seconds:.0f} s, because its {name} keeps dying here;"
             " any member that does not abstain goes before it"
         )
+    if status.replica.waiting is not None:
+        yield status.replica.waiting
     if status.paused is not None:
         yield f"automatic failover is paused {pause_words(status.paused)}, so nobody is elected meanwhile"
     if status.hold is not None:

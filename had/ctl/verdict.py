@@ -26,6 +26,7 @@ def problems(pool: Pool) -> list[str]:
         *_abstentions(pool),
         *_deafness(pool),
         *_differences(pool),
+        *_keepers(pool),
         *_replication(pool),
     ]
     return list(dict.fromkeys(found))
@@ -70,9 +71,16 @@ def _controllees(pool: Pool) -> Iterator[str]:
     for entry, status in pool.statuses.items():
         controllee = status.controllee
         if status.state == "leader" and controllee.state != "running":
-            yield f"{entry} leads, but its {controllee.name} is {controllee.state}"
+            waiting = f": {status.replica.waiting}" if status.replica.waiting else ""
+            yield f"{entry} leads, but its {controllee.name} is {controllee.state}{waiting}"
         if status.state != "leader" and controllee.state not in (None, "stopped"):
             yield f"the {controllee.name} of {entry} is {controllee.state}, though {entry} does not lead"
+
+
+def _keepers(pool: Pool) -> Iterator[str]:
+    for entry, status in pool.statuses.items():
+        if status.replica.state == "unreachable":
+            yield f"{entry} does not reach its own replication daemon"
 
 
 def _absences(pool: Pool) -> Iterator[str]:

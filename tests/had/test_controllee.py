@@ -178,6 +178,23 @@ async def test_it_runs_as_the_user_it_is_told(guarded):
         await case.end()
 
 
+async def test_a_disaster_has_a_program_of_its_own(guarded, tmp_path):
+    """It runs where the state is lost and only then; a new one is taken up like any other setting."""
+    async with guarded() as case:
+        report = Program(("/bin/sh", "-c", "echo rescue; exec sleep 600"), str(case.log))
+        case.controllee.change(
+            Program(("/bin/sh", "-c", "echo plain; exec sleep 600"), str(case.log)), 1.0, report
+        )
+        case.controllee.renew(boottime.now() + LONG_SECONDS)
+        for is_disaster, word in ((True, "rescue"), (False, "plain"), (True, "rescue")):
+            case.log.write_text("")
+            case.controllee.start(case.environment, is_disaster=is_disaster)
+            assert isinstance(await case.event(), ControlleeStarted)
+            await case.until_logged(word)
+            case.controllee.stop(5)
+            assert (await case.end())[0] == "requested"
+
+
 async def test_a_missing_program_is_a_failed_start(guarded):
     """A program that does not exist is never reported as started; the detail names it and says why."""
     async with guarded(("/no/such/program", "argument")) as case:

@@ -145,7 +145,7 @@ def test_a_start_waits_for_the_replica_which_hears_of_it_first():
     began, order = Tell(LeadershipBegan(130)), StartOnState(130, CURRENT)
     assert outcomes.index(began) < outcomes.index(order)
     assert desk.custody.currency is CURRENT
-    assert desk.notes("state_current") == [{"epoch": 130, "seconds": 0.5, "text": ""}]
+    assert desk.notes("state_ready") == [{"epoch": 130, "seconds": 0.5, "text": ""}]
 
 
 @pytest.mark.parametrize(("came_at", "starts"), [(T - 0.01, True), (T, False)])
@@ -681,7 +681,8 @@ def test_nothing_is_awaited_of_a_real_replication(is_there, currency, policy):
     """The controllee starts on what stands there; the beginning is told once, then each of HTCondor's intervals."""
     desk = Desk(missing_state=policy)
     desk.take(ReplicaFound(is_ours=False))
-    assert desk.last == [Deliver(StateReady(is_ready=True))]
+    assert desk.delivered() == [StateReady(is_ready=True)]
+    assert desk.notes("readiness") == [{"ready": True}]
     desk.become_leader()
     [look] = desk.found(LookForState)
     desk.take(StateSeen(look.request, is_there))

@@ -14,6 +14,7 @@ import trio.testing
 from daemoncore.durable import SlotStore
 from daemoncore.patient_writer import PATIENCE_SECONDS
 from had import record_file
+from had.custody_events import LookForState, StartOnState, StateSeen, Tell
 from had.events import (
     Answer,
     ControlleeExited,
@@ -34,6 +35,7 @@ from had.events import (
     Transition,
 )
 from had.hands import Hands
+from had.replica_words import Currency, LeadershipBegan, LeadershipEnded
 from had.transitions import Reason, State
 from tests.had.speakers import A, said
 
@@ -51,9 +53,15 @@ class Written:
         """What HAD_EPOCH_FILE says at this moment."""
         return self.epoch_file.read_text() if self.epoch_file.exists() else None
 
-    def start(self, environment):
+    def start(self, environment, *, is_disaster):
         """The controllee's start, with what it would read then."""
-        self.told.append(("start", environment["HAD_EPOCH"], self.published()))
+        disaster = ("disaster",) if is_disaster else ()
+        state = (environment["HAD_STATE"],) if environment["HAD_STATE"] else ()
+        self.told.append(("start", environment["HAD_EPOCH"], self.published(), *state, *disaster))
+
+    def say(self, message):
+        """A word to the replica."""
+        self.told.append(message)
 
     def stop(self, timeout_seconds):
         """The controllee's stop."""
@@ -97,12 +105,23 @@ class Bench:
             controllee=self.written,
             store=self.store,
             epoch_file=self.epoch_file,
-            environment=lambda epoch: ENVIRONMENT | {"HAD_EPOCH": str(epoch)},
+            environment=lambda epoch, currency: (
+                ENVIRONMENT | {"HAD_EPOCH": str(epoch), "HAD_STATE": currency.value if currency else ""}
+            ),
             observer=self.written,
             instance=4,
+            replica=self.written,
+            has_state=self.look,
         )
+        self.has_state = False
+        self.lookers = set()
         self.events = []
         self.news = trio.Event()
+
+    def look(self):
+        """Whether there is a state; who looked is kept."""
+        self.lookers.add(threading.get_ident())
+        return self.has_state
 
     @property
     def told(self):
@@ -295,6 +314,48 @@ async def test_a_start_that_waits_for_a_disk_that_hangs_has_failed(mock_clock, r
     reporting.hands.perform(StartControllee(258))
     await reporting.settle()
     assert reporting.told == [("start", "258", "258\n")]
+
+
+async def test_a_start_on_a_state_says_which(reporting):
+    """The controllee's environment is made with the replica's word; a disaster has a program of its own."""
+    for order in (StartOnState(258, Currency.STALE), StartOnState(258, Currency.MISSING, is_disaster=True)):
+        reporting.hands.perform(order)
+        await reporting.settle()
+    assert reporting.told == [("start", "258", None, "stale"), ("start", "258", None, "missing", "disaster")]
+    marks = [one for one in reporting.written.told if one == ("wanted", True)]
+    assert len(marks) == 2
+
+
+def test_words_for_the_replica_are_passed_on(bench):
+    """They go to the link in order."""
+    for message in (LeadershipBegan(258), LeadershipEnded()):
+        bench.hands.perform(Tell(message))
+    assert bench.told == [LeadershipBegan(258), LeadershipEnded()]
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_the_state_is_looked_for_on_the_writers_thread(reporting, is_there):
+    """What is found comes back as an event with its number."""
+    reporting.has_state = is_there
+    reporting.hands.perform(LookForState(7))
+    assert reporting.events == []
+    await reporting.settle()
+    assert reporting.events == [StateSeen(7, is_there)]
+    assert reporting.lookers.isdisjoint({threading.get_ident()})
+
+
+async def test_a_look_at_a_disk_that_hangs_is_a_failed_start(mock_clock, reporting):
+    """A file system that does not answer must not keep the pool without a controllee; another member shall try."""
+    gate = reporting.hold_disk()
+    reporting.hands.perform(LookForState(7))
+    await lose_patience(mock_clock)
+    failed = ControlleeExited("start_failed", "the disk does not answer")
+    assert reporting.events == [failed]
+    reporting.hands.perform(LookForState(8))
+    assert reporting.events == [failed, failed]
+    gate.set()
+    await reporting.settle()
+    assert reporting.events == [failed, failed]
 
 
 async def test_orders_reach_the_controllee_at_once(reporting):

@@ -1,10 +1,14 @@
 """What surrounds the machine: the controllee's environment from the settings."""
 
+import os
+
 import pytest
 
 from daemoncore.startup import Options
 from had.loading import load
 from had.node import environment_of
+from had.replica_words import Currency
+from had.state_place import StatePlace
 
 CONFIGURATION = """
 HAD_LIST = 127.0.0.1:9620, 127.0.0.2:9620
@@ -15,12 +19,12 @@ STATE_FILE = {}
 """
 
 
-def environment(folder, state_file):
+def environment(folder, state_file, currency=None):
     """Return what the controllee of this state file would get."""
     path = folder / "had.conf"
     path.write_text(CONFIGURATION.format(state_file))
     settings = load(Options(str(path)), {"HOME": str(folder)}).settings
-    return environment_of(settings, 258, folder / "epoch")
+    return environment_of(settings, 258, folder / "epoch", currency)
 
 
 def test_the_controllee_is_told_of_its_state(tmp_path):
@@ -37,6 +41,54 @@ def test_the_controllee_is_told_of_its_state(tmp_path):
         "HAD_STATE": "current",
         "HAD_STATE_FILE": str(state),
     }
+
+
+def test_a_replicas_word_goes_before_what_stands_there(tmp_path):
+    """HAD_STATE is what the replica said, whether or not the file is there."""
+    state = tmp_path / "Accountantnew.log"
+    state.write_text("1\n")
+    for currency in Currency:
+        assert environment(tmp_path, state, currency)["HAD_STATE"] == currency.value
+
+
+@pytest.mark.parametrize(
+    ("spelled", "told"),
+    [
+        ("{0}/a {0}/b", "{0}/a {0}/b"),
+        ("{0}/a, {0}/b", "{0}/a {0}/b"),
+        ("{0}/jobs/", "{0}/jobs"),
+        ("{0}/jobs", "{0}/jobs"),
+        ("/", "/"),
+    ],
+)
+def test_the_controllee_finds_a_list_or_a_folder(tmp_path, spelled, told):
+    """HAD_STATE_FILE has the paths separated by blanks, or the folder (hard case 21)."""
+    found = environment(tmp_path, spelled.format(tmp_path))
+    assert found["HAD_STATE_FILE"] == told.format(tmp_path)
+
+
+def test_a_part_of_the_state_is_a_state(tmp_path):
+    """Of a list one file is enough; a folder has to hold something."""
+    both = StatePlace((str(tmp_path / "a"), str(tmp_path / "b")))
+    assert not both.is_there()
+    (tmp_path / "b").write_text("")
+    assert both.is_there()
+    folder = tmp_path / "jobs"
+    folder.mkdir()
+    assert not StatePlace((str(folder),)).is_there()
+    (folder / "1").write_text("")
+    assert StatePlace((str(folder),)).is_there()
+    assert not StatePlace(()).is_there()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
+def test_a_folder_that_cannot_be_read_is_not_there(tmp_path):
+    """What nobody here may look at is no state to start on."""
+    folder = tmp_path / "jobs"
+    folder.mkdir()
+    (folder / "1").write_text("")
+    folder.chmod(0)
+    assert not StatePlace((str(folder),)).is_there()
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "had.conf/below", "loop"])

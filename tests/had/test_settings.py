@@ -8,6 +8,7 @@ import pytest
 from daemoncore.config import ConfigurationError, load
 from daemoncore.membership import Network
 from had.control_settings import ControlKind
+from had.custody_events import MissingState
 from had.settings import Change, compare, load_settings, needs_restart, settings_from
 
 NAMES = {
@@ -249,12 +250,78 @@ def test_differing_lists(tmp_path, replicas, parts):
     assert all(part in warnings[0] for part in parts)
 
 
-def test_replication_is_announced_as_missing(tmp_path):
-    """HAD_USE_REPLICATION = true loads, and the daemon says that it does not replicate yet."""
-    text = "HAD_LIST = 127.0.0.1:1\nREPLICATION_LIST = 127.0.0.1:2\nHAD_USE_REPLICATION = true\n"
-    settings = make(tmp_path, text)
-    assert settings.use_replication
-    assert ["does not replicate yet" in warning.message for warning in settings.warnings] == [True]
+BY_COMMANDS = "HAD_CONTROL = command\nHAD_START_COMMAND = /bin/true\nHAD_STOP_COMMAND = /bin/true\n"
+REPLICATED = """
+HAD_LIST = 127.0.0.1:1 127.0.0.2:1
+REPLICATION_LIST = 127.0.0.1:2 127.0.0.2:2
+HAD_USE_REPLICATION = true
+"""
+
+
+def test_what_replication_needs_is_read(tmp_path):
+    """Each member's replica is the entry in its place, and ours is the one that had calls."""
+    text = f"{REPLICATED}MAX_TRANSFER_LIFETIME = 77\nHAD_CONNECTION_TIMEOUT = 3\nHAD_MISSING_STATE = wait\n"
+    settings = make(tmp_path, f"{text}STATE_FILE = /spool/a /spool/b\n")
+    assert settings.warnings == ()
+    assert settings.replica == "127.0.0.1:2"
+    assert settings.election().has_replica
+    custody = settings.custody()
+    assert (custody.timeout_seconds, custody.lifetime_seconds) == (3.0, 77.0)
+    assert custody.condor_interval_seconds == settings.election().condor_interval_seconds
+    assert custody.missing_state is MissingState.WAIT
+    assert custody.replica_of("127.0.0.2:1") == "127.0.0.2:2"
+    assert custody.replica_of("127.0.0.9:1") is None
+    assert custody.replica_of(None) is None
+    assert settings.state.place.paths == ("/spool/a", "/spool/b")
+
+
+def test_without_replication_there_is_no_replica(tmp_path):
+    """A list alone changes nothing."""
+    settings = make(tmp_path, REPLICATED.replace("true", "false"))
+    assert not settings.election().has_replica
+
+
+def test_a_witness_has_no_replica(tmp_path):
+    """It never leads, so it minds no state."""
+    text = REPLICATED.replace("127.0.0.1:1 ", "").replace("127.0.0.1:2 ", "")
+    settings = make(tmp_path, f"{text}HAD_WITNESS_LIST = 127.0.0.1:1\nHAD_MISSING_STATE = disaster\n")
+    assert settings.is_witness
+    assert not settings.election().has_replica
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("HAD_MISSING_STATE = wait\nHAD_USE_REPLICATION = false\n", ("HAD_MISSING_STATE", "got wait")),
+        ("HAD_MISSING_STATE = disaster\n", ("WORKER_DISASTER", "must be set")),
+        (
+            f"HAD_MISSING_STATE = disaster\nWORKER_DISASTER = /bin/true\n{BY_COMMANDS}",
+            ("HAD_MISSING_STATE", "HAD_CONTROL = spawn"),
+        ),
+        ("REPLICATION_LIST =\n", ("REPLICATION_LIST", "must be set")),
+    ],
+)
+def test_what_nobody_would_do_is_refused(tmp_path, text, parts):
+    """A policy for a missing state needs somebody who minds the state, and what it starts."""
+    found = refusals(tmp_path, REPLICATED + text)
+    assert len(found) == 1
+    assert all(part in found[0] for part in parts)
+
+
+def test_the_program_for_a_disaster_has_arguments(tmp_path):
+    """It is split as any command."""
+    text = f"{REPLICATED}HAD_MISSING_STATE = disaster\nWORKER_DISASTER = /bin/echo 'all gone'\n"
+    assert make(tmp_path, text).control.disaster_argv == ("/bin/echo", "all gone")
+
+
+def test_a_change_of_what_minds_the_state_waits_for_a_restart(tmp_path):
+    """Everything else of it is taken up in place."""
+    old = make(tmp_path, REPLICATED)
+    without = make(tmp_path, REPLICATED.replace("true", "false"))
+    assert needs_restart(old, without) == ("HAD_USE_REPLICATION",)
+    longer = make(tmp_path, f"{REPLICATED}MAX_TRANSFER_LIFETIME = 77\n")
+    assert needs_restart(old, longer) == ()
+    assert compare(old, longer) is Change.SOFT
 
 
 @pytest.mark.parametrize(

@@ -21,10 +21,11 @@ from had.web import ROUTES, Web
 TOP_KEYS = {
     *("schema", "node", "state", "leader", "epoch", "primary", "majority", "paused", "hold"),
     *("controllee", "peers", "history"),
-    *("version", "time", "configuration", "abstains_seconds"),
+    *("version", "time", "configuration", "abstains_seconds", "replica"),
 }
 CONTROLLEE_KEYS = {"name", "state", "pid", "restarts", "since"}
 PEER_KEYS = {"address", "state", "last_heard_seconds", "follows", "version", "implementation"}
+REPLICA_KEYS = {"state", "currency", "is_ready", "waiting"}
 HISTORY_KEYS = {"time", "from", "to", "reason", "epoch"}
 
 ME, OTHER = "127.0.0.1:9620", "127.0.0.2:9620"
@@ -90,6 +91,7 @@ def test_every_key_is_always_present(world, status):
     assert set(document) == TOP_KEYS
     assert document["schema"] == 1
     assert set(document["controllee"]) == CONTROLLEE_KEYS
+    assert set(document["replica"]) == REPLICA_KEYS
     assert all(set(peer) == PEER_KEYS for peer in document["peers"])
     assert all(set(change) == HISTORY_KEYS for change in document["history"])
 

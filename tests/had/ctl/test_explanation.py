@@ -2,7 +2,7 @@
 
 from had.ctl.explanation import explain
 from had.ctl.pool import Failure
-from had.status import Controllee, Majority, Peer
+from had.status import Controllee, Majority, Peer, Replica
 from tests.had.ctl.pools import HOLD, PAUSED, A, B, C, failed, healthy, peer, pool, status
 
 
@@ -35,6 +35,14 @@ def test_an_abstaining_member_is_passed_over_and_says_why():
     assert any(one.startswith("it has abstained for 42 s, because its negotiator") for one in of(made, B)[1])
     assert not any("if the leader failed" in one for one in of(made, B)[1])
     assert "if the leader failed, it would be the next to lead" in of(made, C)[1]
+
+
+def test_a_member_says_what_it_waits_for():
+    """A primary whose state is behind, and a leader that hands on what was written last, say so."""
+    behind = "its replica still lacks something of the leader's state"
+    made = pool(status(A, B, replica=Replica("ours", None, False, behind)), status(B, B), status(C, B))
+    assert behind in of(made, A)[1]
+    assert behind not in of(made, B)[1]
 
 
 def test_a_held_primary_says_who_holds_it():

@@ -5,10 +5,12 @@ import pytest
 
 from had.ctl import verdict
 from had.ctl.pool import Failure
-from had.status import Controllee, Peer
+from had.status import Controllee, Peer, Replica
 from tests.had.ctl.pools import HOLD, PAUSED, A, B, C, failed, healthy, peer, pool, status
 
 STOPPED = Controllee("negotiator", "backoff")
+STARTING = Controllee("negotiator", "starting")
+FETCHING = Replica("ours", None, True, "it waits")
 
 
 def test_a_healthy_pool_is_in_order():
@@ -26,6 +28,14 @@ def test_a_healthy_pool_is_in_order():
         (pool(*(status(one, None, state="passive") for one in (A, B, C))), "nobody leads"),
         (pool(status(A), status(B, B), status(C)), f"2 members lead at once: {A} and {B}"),
         (pool(status(A), status(B), status(C, None)), f"{C} follows nobody, though {A} leads"),
+        (
+            pool(status(A, controllee=STARTING, replica=FETCHING), status(B), status(C)),
+            f"{A} leads, but its negotiator is starting: it waits",
+        ),
+        (
+            pool(status(A), status(B, replica=Replica("unreachable", None, False)), status(C)),
+            f"{B} does not reach its own replication daemon",
+        ),
         (
             pool(status(A, controllee=STOPPED), status(B), status(C)),
             f"{A} leads, but its negotiator is backoff",
