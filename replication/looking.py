@@ -48,6 +48,8 @@ class Looking:
         self.interval_seconds = interval_seconds
         #: A controllee writes here, or has been told to stop and its last bytes were not looked at.
         self.is_led_here = False
+        #: The state was being written at every look for too long.
+        self.is_still_changing = False
         self._is_wanted = False
         self._is_under_way = False
         self._is_last = False
@@ -106,6 +108,8 @@ class Looking:
         else:
             self._retry_at = now + retry_seconds
             self._changing_since = now if self._changing_since is None else self._changing_since
+        since = self._changing_since
+        self.is_still_changing = since is not None and now - since >= STILL_CHANGING_SECONDS
         settling = self._settling
         if settling is None:
             return False
@@ -121,7 +125,3 @@ class Looking:
         """The state could not be read; whatever was to be settled is not."""
         self._is_under_way = False
         self._retry_at = now + FAILED_RETRY_SECONDS
-
-    def is_still_changing(self, now: float) -> bool:
-        """Whether the state was being written at every look for too long."""
-        return self._changing_since is not None and now - self._changing_since >= STILL_CHANGING_SECONDS

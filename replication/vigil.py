@@ -156,7 +156,7 @@ class Vigil:
                 return f"{path}: there is no state"
             case Refused(text):
                 return text
-            case Changing(path) if self._looking.is_still_changing(trio.current_time()):
+            case Changing(path) if self._looking.is_still_changing:
                 return f"{path}: still changing, at every look for more than {STILL_CHANGING_SECONDS:g} s"
         return None
 

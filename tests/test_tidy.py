@@ -58,6 +58,7 @@ SANS_IO = [
             "events",
             "lag",
             "ledger",
+            "looking",
             "manifest",
             "objections",
             "peers",

@@ -110,6 +110,18 @@ async def test_a_version_that_htcondor_left_covers_what_stands_there(node):
         assert again.opening.sentences == ()
 
 
+async def test_a_state_that_is_not_quiet_at_the_start_is_told_when_it_is(tmp_path):
+    """The start does not wait for it for ever."""
+    node = Node(tmp_path, quiet_seconds=3.0)
+    node.holds(OLD, b"just written")
+    async with node.running() as store:
+        assert node.opening.events == (RevisionsWaiting(0), Archived(()))
+        assert store.sendable is None
+        store.settle(0)
+        assert await node.next() == Settled()
+        assert sent(store.sendable) == {"0": b"just written"}
+
+
 async def test_a_state_that_is_a_link_is_told_once_and_not_followed(node, tmp_path):
     """To people, not to the machine; it is over when a file stands there."""
     (tmp_path / "secret").write_bytes(HEAD)
@@ -238,6 +250,16 @@ async def test_a_leaders_vanished_file_is_a_fault_and_no_change(node):
         node.replace(HEAD + transaction(9))
         assert await node.changed_to(HEAD + transaction(9)) == 0
         assert store.fault is None
+
+
+async def test_a_file_that_vanishes_before_a_leadership_is_written_down_is_no_change(node):
+    """A controllee runs from the moment at which the machine watches."""
+    node.holds(OLD, HEAD)
+    async with node.running() as store:
+        store.watch()
+        node.path.unlink()
+        await node.until(lambda: store.fault == f"{node.path}: there is no state")
+        assert await node.idle() == []
 
 
 async def test_what_is_not_quiet_is_said_and_told_when_it_is(tmp_path):

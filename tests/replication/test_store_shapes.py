@@ -222,12 +222,14 @@ async def test_a_leadership_begins_with_a_copy_of_its_parent(tmp_path):
     node = Node(tmp_path)
     node.holds(OLD, HEAD)
     async with node.running() as store:
-        node.replace(HEAD + transaction(1))
+        compacted = HEAD.replace(b"107 1", b"107 2")
+        node.replace(compacted)
+        await node.changed_to(compacted)
         store.note(Held(LED, records(HEAD), is_leading=True))
         await node.event(Noted)
         copy = store.sendable_copy("ancestors", "128.3")
         assert (copy.version, sent(copy)) == (OLD, {"0": HEAD})
-        store.note(Held(LED.advanced(), records(HEAD + transaction(1)), is_leading=True))
+        store.note(Held(LED.advanced(), records(compacted), is_leading=True))
         await node.event(Noted)
         assert [copy.version for copy in store._contents.ancestors] == [OLD]
     assert node.observed.ancestors == []
