@@ -4,10 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from daemoncore.config import load
+from daemoncore.config import ConfigurationError, load
 from daemoncore.membership import Network
+from daemoncore.pool_security import security_of
+from daemoncore.startup import Options
 from had.control_settings import ControlKind
 from had.settings import settings_from
+from replication import loading
+from replication.settings import settings_from as replication_settings_from
 from tests.daemoncore.config.oracle import Oracle
 
 SAMPLES = Path(__file__).parents[2] / "sample-configs"
@@ -75,13 +79,107 @@ def test_manuals_sample():
     assert settings.use_primary
     assert settings.connection_timeout_seconds == 2.0
     assert settings.backoff_constant_seconds == 360.0
-    assert settings.use_replication
+    assert settings.state.use_replication
     assert settings.log.limit.amount == 640000
     assert settings.control.argv == ("/usr/sbin/condor_negotiator",)
     assert settings.collectors == ("127.0.0.1", "127.0.0.2")
     messages = " ".join(warning.message for warning in settings.warnings)
     assert "MAX_TRANSFERER_LIFETIME is taken as MAX_TRANSFER_LIFETIME" in messages
     assert "add ALLOW_DAEMON = $(COLLECTOR_HOST)" in messages
+
+
+#: The replicas of each sample that replicates, and its state.
+REPLICAS = {
+    "three-managers.toml": ("192.0.2.11:41450", "192.0.2.12:41450", "192.0.2.13:41450"),
+    "three-managers.conf": ("192.0.2.11:41450", "192.0.2.12:41450", "192.0.2.13:41450"),
+    "htcondor-drop-in.conf": ("192.0.2.1:41450", "192.0.2.2:41450"),
+    "manual-7.8.conf": ("127.0.0.1:41450", "127.0.0.2:41450"),
+}
+
+
+def laid_out(name, folder, **environment):
+    """Make the folders and the program that a sample names, below a folder, and return the environment that says so."""
+    environment = {"PWD": "/nowhere", **environment}
+    configuration = load(str(SAMPLES / name), subsystem="REPLICATION", environment=environment)
+    for knob in ("STATE_FILE", "SPOOL", "TRANSFERER"):
+        path = Path(configuration.text(knob) or "/")
+        if configuration.is_set(knob):
+            (folder / path.parent.relative_to("/")).mkdir(parents=True, exist_ok=True)
+            environment[f"_CONDOR_{knob}"] = str(folder / path.relative_to("/"))
+    if configuration.is_set("SPOOL"):
+        Path(environment["_CONDOR_SPOOL"]).mkdir(parents=True, exist_ok=True)
+    if configuration.is_set("TRANSFERER"):
+        Path(environment["_CONDOR_TRANSFERER"]).touch(mode=0o755)
+    return environment
+
+
+def replica_on_host(name, host, folder, **environment):
+    """The settings of a sample's replication daemon on the host with this one address, and what is its transferer's."""
+    environment = laid_out(name, folder, **environment)
+    configuration = load(str(SAMPLES / name), subsystem="REPLICATION", environment=environment)
+    network = Network(
+        lambda asked: (NAMES.get(asked, asked),), lambda asked: asked == host, lambda _interface: ()
+    )
+    security_of(configuration, is_tool=False, subsystem="REPLICATION")
+    return replication_settings_from(configuration, network, environment={})
+
+
+@pytest.mark.parametrize("name", REPLICAS)
+def test_sample_serves_every_replica(name, tmp_path):
+    """The same file is right for the replication daemon of each member, beside its had."""
+    for entry, member in zip(REPLICAS[name], MEMBERS[name], strict=True):
+        host = entry.partition(":")[0]
+        settings = replica_on_host(name, host, tmp_path)
+        assert tuple(replica.name for replica in settings.members) == REPLICAS[name]
+        assert settings.me.name == entry
+        assert not settings.is_folder
+        elected = on_host(name, host)
+        assert elected.me.name == member
+        assert elected.state.use_replication
+        assert elected.shared_hash == settings.shared_hash
+
+
+def test_the_drop_in_copies_with_our_transferer(tmp_path):
+    """In a real pool the program that copies is ours, and HTCondor's version file is where HTCondor looks for it."""
+    settings = replica_on_host("htcondor-drop-in.conf", "192.0.2.1", tmp_path)
+    assert settings.transferer == (str(tmp_path / "usr/bin/had-transferer"),)
+    assert settings.spool == tmp_path / "var/lib/condor/spool"
+    assert settings.paths == (settings.spool / "Accountantnew.log",)
+
+
+def test_both_languages_replicate_the_same(tmp_path):
+    """The two samples for three managers mean the same replication."""
+    one, other = (
+        replica_on_host(name, "192.0.2.12", tmp_path)
+        for name in ("three-managers.toml", "three-managers.conf")
+    )
+    assert (one.members, one.paths, one.had_dir) == (other.members, other.paths, other.had_dir)
+    assert (one.http_port, one.interval_seconds) == (other.http_port, other.interval_seconds) == (51481, 300)
+
+
+def test_manuals_sample_replicates(tmp_path):
+    """The settings of 2012 load in the replication daemon by its own way of loading, and it takes its own transferer."""
+    name, entry = "manual-7.8.conf", "127.0.0.2:51450"
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    environment = {"PWD": "/nowhere", "_CONDOR_SPOOL": str(spool), "_CONDOR_HAD_SELF": entry}
+    loaded = loading.load(Options(config=str(SAMPLES / name), port=41450), environment)
+    settings = loaded.settings
+    assert settings.me.name == "127.0.0.2:41450"
+    assert settings.paths == (spool / "Accountantnew.log",)
+    assert (settings.interval_seconds, settings.lifetime_seconds) == (300, 300)
+    messages = " ".join(warning.message for warning in settings.warnings)
+    assert "MAX_TRANSFERER_LIFETIME is taken as MAX_TRANSFER_LIFETIME" in messages
+    assert "condor_transferer, which this daemon cannot use; it takes its own" in messages
+
+
+@pytest.mark.parametrize("name", sorted(MEMBERS.keys() - REPLICAS.keys()))
+def test_a_sample_without_replication_needs_no_replication_daemon(name):
+    """The smallest samples name no replicas; a replication daemon that is started with one says that, and ends."""
+    environment = {"PWD": "/nowhere", "_CONDOR_HAD_SELF": MEMBERS[name][0]}
+    with pytest.raises(ConfigurationError, match="REPLICATION_LIST must name the members"):
+        loading.load(Options(config=str(SAMPLES / name)), environment)
+    assert not on_host(name, "127.0.0.1", _CONDOR_HAD_SELF=MEMBERS[name][0]).state.use_replication
 
 
 def test_other_machines():
