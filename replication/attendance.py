@@ -16,6 +16,7 @@ from collections.abc import Callable
 import attrs
 import trio
 
+from daemoncore import boottime
 from daemoncore.cedar.commands import Command, command_name
 from daemoncore.cedar.errors import ProtocolError
 from daemoncore.cedar.scalars import MessageReader
@@ -35,6 +36,10 @@ from replication.events import (
 MAXIMUM_ANSWERS = 64
 """Answers that had has not taken: it asks one thing at a time, so these are for somebody else."""
 
+GUARD_SECONDS = 5.0
+"""So long after the end of had's stream its controllee may still run: far more than its guard needs when had is dead, and
+more than had needs to come back when only the stream broke."""
+
 
 @attrs.define(eq=False)
 class _Stream:
@@ -52,21 +57,33 @@ class Attendance:
 
     Args:
         post: takes events for the machine.
+        clock: CLOCK_BOOTTIME, in seconds.
     """
 
-    def __init__(self, post: Callable[[Event], None]) -> None:
+    def __init__(self, post: Callable[[Event], None], clock: Callable[[], float] = boottime.now) -> None:
         self._post = post
+        self._clock = clock
         self._numbers = itertools.count(1)
         self._stream: _Stream | None = None
         self._asked: dict[int, tuple[_Stream, int]] = {}
         self._spoken = trio.Event()
-        #: Whether the last that had said of it is that it leads here.
-        self.says_it_leads = False
+        #: Our numbers of its questions that it asks only while its controllee is stopped.
+        self._of_stops: set[int] = set()
+        #: Whether it has a controllee, by what it said last. It leads on while one is stopped or restarted.
+        self._has_controllee = False
+        #: When the last stream ended, if nothing was heard since.
+        self._gone_at: float | None = None
 
     @property
     def is_present(self) -> bool:
         """Whether a had of ours has its stream open."""
         return self._stream is not None
+
+    @property
+    def may_run_controllee(self) -> bool:
+        """Whether a controllee may be running here; any thread may ask."""
+        gone_at = self._gone_at
+        return self._has_controllee and (gone_at is None or self._clock() < gone_at + GUARD_SECONDS)
 
     async def first_word(self, seconds: float) -> None:
         """Wait until had has said anything, but not longer than this."""
@@ -102,7 +119,7 @@ class Attendance:
 
     def answer(self, answer: Answer) -> None:
         """Send the machine's answer to whom it is due."""
-        asked = self._asked.pop(answer.request, None)
+        asked = self._forget(answer.request)
         if asked is None:
             return
         stream, number = asked
@@ -123,29 +140,44 @@ class Attendance:
             number = next(self._numbers)
             self._asked[number] = (stream, event.request)
             stream.numbers[event.request] = number
+            if isinstance(event, FlushAsked) or event.incumbent_epoch is None:
+                self._of_stops.add(number)
+                self._has_controllee = False
             event = attrs.evolve(event, request=number)
         elif isinstance(event, Withdrawn):
             known = stream.numbers.pop(event.request, None)
             if known is None:
                 return
-            self._asked.pop(known, None)
+            self._forget(known)
             event = Withdrawn(known)
         self._hear(event)
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, LeadershipBegan | LeadershipConfirmed | LeadershipEnded):
-            self.says_it_leads = not isinstance(event, LeadershipEnded)
+            self._has_controllee = self._may_run(event)
+        self._gone_at = None
         self._spoken.set()
         self._post(event)
+
+    def _may_run(self, event: LeadershipBegan | LeadershipConfirmed | LeadershipEnded) -> bool:
+        if isinstance(event, LeadershipConfirmed):
+            # While it waits for an answer about a stop it goes on leading, without its controllee.
+            return not self._of_stops
+        return isinstance(event, LeadershipBegan)
+
+    def _forget(self, number: int) -> tuple[_Stream, int] | None:
+        self._of_stops.discard(number)
+        return self._asked.pop(number, None)
 
     def _left(self, stream: _Stream) -> None:
         """Withdraw what was asked; had is gone unless another stream has taken this one's place."""
         stream.answers.close()
         for number in stream.numbers.values():
-            self._asked.pop(number, None)
+            self._forget(number)
             self._post(Withdrawn(number))
         if self._stream is stream:
             self._stream = None
+            self._gone_at = self._clock()
             self._post(LeadershipEnded(is_stopped=False))
 
     async def _send_answers(self, stream: _Stream, answers: trio.MemoryReceiveChannel[Answer]) -> None:

@@ -2,7 +2,8 @@
 
 An operator's request is one ad (REPLICATION_CONFLICT): look, export, drop, plan, schedule or cancel. What is merged or
 restored is done by the replica that leads, at the next stop of its controllee; a conflict that another node keeps is
-fetched from there first, with the ancestor that a merge starts from, if that node has it.
+fetched from there first. So is the ancestor that a merge starts from, from whichever node keeps it: often neither the
+leader nor the holder of the conflict began the leadership that grew from it.
 
 All of it that touches the disk runs on the store's thread, behind what the machine has asked for.
 """
@@ -170,7 +171,7 @@ class ConflictCommands:
     # --- fetching ---------------------------------------------------------------------------------------------
 
     async def _borrow(self, holder: Member, identifier: str) -> None:
-        """Have a conflict here, and the ancestor that it shares with what is held, if its holder keeps that.
+        """Have a conflict here, and the ancestor that it shares with what is held, if somebody keeps that.
 
         Raises:
             FetchError: the conflict did not come.
@@ -187,15 +188,26 @@ class ConflictCommands:
             else:
                 conflict = found[1]
             held = replica.ledger.held
-            if held is None or is_mine or await shelf.perform(lambda: shelf.reviser.has_base(held, conflict)):
+            if held is None or await shelf.perform(lambda: shelf.reviser.has_base(held, conflict)):
                 return
             point = common_ancestor(held.version, conflict.version)
             if point is not None:
-                try:
-                    await self._fetch(holder, "ancestors", str(point))
-                except FetchError as error:
-                    # It is not kept there either: the merge says that it has none.
-                    self._tell("ancestor_not_found", peer=holder, point=str(point), text=str(error))
+                await self._borrow_ancestor(replica, holder, str(point))
+
+    async def _borrow_ancestor(self, replica: Replica, holder: Member, point: str) -> None:
+        """Ask the holder of the conflict first, then everybody else who is there."""
+        others = [peer.member for peer in replica.peers.values() if peer.is_alive(replica.now)]
+        asked = [*([holder] if holder in others else []), *(one for one in others if one != holder)]
+        failures = []
+        for member in asked:
+            try:
+                await self._fetch(member, "ancestors", point)
+            except FetchError as error:
+                failures.append(f"{member}: {error}")
+            else:
+                return
+        # Nobody keeps it any more: the merge says that it has none.
+        self._tell("ancestor_not_found", point=point, text="; ".join(failures))
 
     async def _fetch(self, holder: Member, archive: str, identifier: str) -> Copy:
         asking = {"ReplicationArchive": archive, "ReplicationIdentifier": identifier}

@@ -227,7 +227,9 @@ class Daemon:
         if self._store.has_journal:
             await self._attendance.first_word(CONFIRMATION_TIMEOUTS * settings.connection_timeout_seconds)
         opening = await trio.to_thread.run_sync(
-            functools.partial(self._store.open, is_controllee_running=lambda: self._attendance.says_it_leads)
+            functools.partial(
+                self._store.open, is_controllee_running=lambda: self._attendance.may_run_controllee
+            )
         )
         for sentence in opening.sentences:
             self._telling.log("found_at_start", text=sentence)

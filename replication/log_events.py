@@ -107,7 +107,7 @@ EVENTS: Final[dict[str, tuple[Level, str]]] = {
     ),
     "ancestor_not_found": (
         WARNING,
-        "The state that a merge would start from could not be fetched from the replica that has it.",
+        "The state that a merge would start from could not be fetched from any replica; the text has their words.",
     ),
     # Transfers.
     "download_stopped": (ALWAYS, "A download was ended; the reason says why it was of no use any more."),

@@ -2,12 +2,13 @@
 
 import pytest
 import trio
+import trio.testing
 
 from daemoncore.cedar.classad import ClassAd
 from daemoncore.cedar.commands import Command
 from daemoncore.cedar.errors import ProtocolError
 from daemoncore.cedar.scalars import MessageReader, MessageWriter
-from replication.attendance import MAXIMUM_ANSWERS, Attendance
+from replication.attendance import GUARD_SECONDS, MAXIMUM_ANSWERS, Attendance
 from replication.effects import Answer, Currency
 from replication.events import (
     CurrentAsked,
@@ -175,3 +176,64 @@ async def test_the_first_word(attendance, posted, autojump_clock):
     await attendance.first_word(5)
     assert trio.current_time() == began + 5
     assert posted == [LeadershipConfirmed(None)]
+
+
+@pytest.mark.parametrize(
+    ("question", "is_stopped"),
+    [
+        ({"What": "current"}, True),
+        ({"What": "current", "IncumbentEpoch": 257}, False),
+        ({"What": "flush", "TimeoutSeconds": 5.0}, True),
+    ],
+)
+async def test_a_controllee_is_stopped_while_had_asks_about_its_stop(
+    attendance, autojump_clock, question, is_stopped
+):
+    """A leader that asks for its next start, or has the last bytes handed on, leads on and runs no controllee."""
+    assert not attendance.may_run_controllee
+    had = Had(What="began", Epoch=130)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(attendance.attend, had)
+        await trio.testing.wait_all_tasks_blocked()
+        assert attendance.may_run_controllee
+        had.says(**question, Request=7)
+        had.says(What="confirmed", Epoch=130)
+        await trio.testing.wait_all_tasks_blocked()
+        assert attendance.may_run_controllee is not is_stopped
+        attendance.answer(Answer(1, Currency.CURRENT, None))
+        await had.answered.wait()
+        assert attendance.may_run_controllee is not is_stopped
+        had.says(What="began", Epoch=130)
+        await trio.testing.wait_all_tasks_blocked()
+        assert attendance.may_run_controllee
+        had.leaves()
+
+
+async def test_a_withdrawn_question_stops_no_controllee(attendance, autojump_clock):
+    """Once a question is withdrawn, the next word that had leads means that its controllee may run."""
+    had = Had(What="current", Request=7)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(attendance.attend, had)
+        had.says(What="withdrawn", Request=7)
+        had.says(What="confirmed", Epoch=130)
+        await trio.testing.wait_all_tasks_blocked()
+        assert attendance.may_run_controllee
+        had.leaves()
+
+
+async def test_when_had_is_gone_its_controllee_is_dead_soon(posted):
+    """After the end of the stream a controllee counts as running for as long as its guard may need, and no longer."""
+    clock = [100.0]
+    attendance = Attendance(posted.append, lambda: clock[0])
+    had = Had(What="began", Epoch=130)
+    had.leaves()
+    await attendance.attend(had)
+    assert attendance.may_run_controllee
+    clock[0] += GUARD_SECONDS
+    assert not attendance.may_run_controllee
+    back = Had(What="confirmed", Epoch=130)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(attendance.attend, back)
+        await trio.testing.wait_all_tasks_blocked()
+        assert attendance.may_run_controllee
+        back.leaves()
