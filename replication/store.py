@@ -318,8 +318,7 @@ class Store:
         """This is held now."""
         if held.version != self._version:
             self._version, self.changed_at = held.version, self._wall_clock()
-        if not self._holdings.hold(held, name):
-            self._vigil.want()
+        self._holdings.hold(held, name)
 
     def _warm(self) -> None:
         """Read what was installed, a piece at a time between other acts, so that it can grow cheaply."""
