@@ -239,7 +239,7 @@ class Replica:
             self._remark("clock_behind", peer=report.sender)
         merged = self.revisions.found_merged(report, self.version)
         if merged and report.version is not None:
-            self._emit(effects.MarkMerged(merged, report.version.point))
+            self._emit(effects.MarkMerged(merged, self.version.point))
 
     def _linked(self, peer: Peer, *, is_ours: bool) -> None:
         is_new = peer.is_ours is not is_ours
@@ -281,7 +281,8 @@ class Replica:
             if is_begun:
                 self._watch()
             return
-        if readings.is_overtaken(self.ledger.own, event.epoch, self._versions(), is_late=not is_begun):
+        own, led = self.ledger.own, self.ledger.led
+        if readings.is_overtaken(own, event.epoch, self._versions(), led, is_late=not is_begun):
             self._remark("leadership_refused", epoch=event.epoch, gid=max(self.known_gids()))
             return
         self._lead(event.epoch, is_begun=is_begun)
@@ -658,7 +659,7 @@ class Replica:
     # --- speaking ---------------------------------------------------------------------------------------------
 
     def _speak(self) -> None:
-        """Report to all of ours three times each T and on news, to one that has just been reached at once."""
+        """Report to all of ours twice each T and on news, to one that has just been reached at once."""
         said = speech.compose(self)
         is_due = said != self._said or self._now >= self.next_report_at
         if is_due:

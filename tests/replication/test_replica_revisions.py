@@ -254,6 +254,19 @@ def test_a_question_about_somebody_elses_leadership_stops_nothing_here():
     assert only(found, effects.Answer) != []
 
 
+def test_a_question_about_somebody_elses_leadership_merges_nothing_here():
+    """Nor does it after a handover that was called off, while no controllee runs."""
+    story = leading()
+    story.tell(events.RevisionsWaiting(0))
+    story.tell(events.FlushAsked(1, 10.0))
+    story.tell(events.Settled())
+    story.tell(WAITING)
+    story.tell(events.Withdrawn(1))
+    found = story.tell(events.CurrentAsked(2, incumbent_epoch=10))
+    assert only(found, effects.Revise) == []
+    assert only(found, effects.Answer) != []
+
+
 def test_only_a_leader_merges():
     """A winner is answered on the state that it finds, and one that had leads no more under flushes without."""
     story = Story(held("x", "5.2")).follow()
@@ -326,6 +339,14 @@ def test_an_epoch_that_grows_during_a_flush_starts_no_controllee():
     assert only(found, effects.Watch) == []
     assert story.held == "11.0"
     assert one(story.hear(A, "xy", "11.0", "10.1", "5.2"), effects.Answer).is_complete
+
+
+def test_a_flush_counts_whatever_else_is_asked():
+    """An epoch that grows starts no controllee though had asks about another's leadership too."""
+    story = leading()
+    story.tell(events.FlushAsked(1, 10.0))
+    story.tell(events.CurrentAsked(2, incumbent_epoch=10))
+    assert only(story.tell(events.LeadershipConfirmed(11)), effects.Watch) == []
 
 
 def test_a_leadership_that_is_confirmed_after_its_end_writes():
@@ -417,7 +438,7 @@ def test_a_merge_that_lost_is_reported_no_more():
     story.tell(events.Archived((), ("4.1-a",)))
     story.hear(A, "y", "20.1", "5.2", leads=True)
     assert reports(story.done, A)[-1].merged == ("4.1-a",)
-    found = story.install(story.fetch("y", "20.1", "5.2"))
+    found = story.install(story.fetch("y", "20.1", "5.2")) + story.wait(story.now + T)
     assert {(r.version.point, r.merged) for r in reports(found)} == {(Point(20, 1), ())}
 
 
