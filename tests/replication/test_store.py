@@ -593,6 +593,19 @@ async def test_what_nobody_else_has_is_kept_though_its_file_was_removed(node):
         assert store.conflicts[0]["reason"] == "its file was removed"
 
 
+async def test_what_nobody_else_has_is_kept_before_another_state_takes_its_name(node):
+    """Its file was removed a moment ago, and the machine has not heard of that."""
+    node.holds(OLD, HEAD)
+    async with node.running() as store:
+        await node.idle()
+        node.path.unlink()
+        held = Held(version(256, 9), records(b"new"))
+        store.install(1, held, node.receive(b"new"), is_conflict=True)
+        await node.event(Installed)
+        assert node.kept() == [[HEAD]]
+        assert store.conflicts[0]["replaced_by"] == held.version.to_document()
+
+
 async def test_a_state_that_was_gone_at_the_start_is_told_first(node):
     """As one that vanishes later."""
     node.holds(OLD, HEAD)
