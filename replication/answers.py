@@ -61,9 +61,13 @@ def current(replica: Replica, asked: CurrentAsked, *, is_late: bool) -> Answer |
 def _is_up_to_date(replica: Replica, asked: CurrentAsked) -> bool:
     """Whether nothing better can be had, and nothing is left to find out."""
     is_written = not replica.ledger.is_busy and replica.is_resting
-    if replica.state is not State.BACKUP or not is_written or replica.wanted() is not None:
+    if replica.state is not State.BACKUP or not is_written:
         return False
-    own, epoch = replica.ledger.own, asked.incumbent_epoch
+    own, epoch, wanted = replica.ledger.own, asked.incumbent_epoch, replica.wanted()
+    if wanted is not None:
+        # While the incumbent's controllee writes its followers are always a step behind; the flush brings the last.
+        is_step = own is not None and own.version.gid == wanted.version.gid and not replica.ledger.is_altered
+        return bool(epoch) and wanted.is_leaders and is_step
     if asked.is_missing_refused and own is None:
         return _is_missing_everywhere(replica)
     if not epoch:

@@ -37,6 +37,8 @@ class Revisions:
     _news: tuple[str, ...] | None = None
     #: Those of our own that were found merged elsewhere, so that it is said once.
     _found: set[str] = attrs.field(factory=set)
+    #: Those of our own that others say are merged, and the first version of each leadership that said so.
+    _claims: dict[str, dict[int, Point]] = attrs.field(factory=dict)
 
     @property
     def reported(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -47,6 +49,7 @@ class Revisions:
         """Take what the archive says; what was found merged and is listed all the same is found anew."""
         self._conflicts, self._news = event.conflicts, event.merged
         self._found.clear()
+        self._claims = {one: points for one, points in self._claims.items() if one in event.conflicts}
 
     def take_up(self, standing: Version | None) -> None:
         """Take what was merged for part of this version, which is not about to change; forget what is no part of it.
@@ -61,18 +64,31 @@ class Revisions:
             self._news = None
         self._merged = {one: point for one, point in self._merged.items() if standing.has(point)}
 
-    def found_merged(self, report: Report, standing: Version | None) -> tuple[str, ...]:
-        """Return which of our own conflicts a report says are merged, if what stands here holds what they held.
+    def found_merged(self, report: Report, standing: Version | None) -> dict[Point, tuple[str, ...]]:
+        """Return which of our own conflicts others said are merged, by the version that holds them.
+
+        Only what stands here counts: it has to hold what they held.
 
         Args:
             report: what another replica said.
             standing: the version that stands here.
         """
-        if standing is None or report.version is None or not standing.has(report.version.point):
-            return ()
-        found = tuple(one for one in self._conflicts if one in report.merged and one not in self._found)
-        self._found.update(found)
+        if report.version is not None:
+            self._claim(report.merged, report.version.point)
+        found: dict[Point, tuple[str, ...]] = {}
+        for one, points in self._claims.items():
+            point = next((p for p in points.values() if standing is not None and standing.has(p)), None)
+            if point is not None:
+                found[point] = (*found.get(point, ()), one)
+        self._found.update(one for merged in found.values() for one in merged)
+        self._claims = {one: points for one, points in self._claims.items() if one not in self._found}
         return found
+
+    def _claim(self, merged: tuple[str, ...], point: Point) -> None:
+        """Remember since when a leadership says so: while its controllee writes we are always a version behind it."""
+        for one in self._conflicts:
+            if one in merged and one not in self._found:
+                self._claims.setdefault(one, {}).setdefault(point.gid, point)
 
 
 def may_begin(replica: Replica) -> bool:

@@ -1,0 +1,60 @@
+"""A follower of a leader whose controllee never stops writing: it is always a step behind, and good enough all the same."""
+
+from replication import effects, events
+from replication.effects import Currency
+from replication.version import Point
+from tests.replication.tellers import A, C, Story, held, one, only
+
+
+def following(*points):
+    """Give a story in which A leads, and this node holds this version of what A writes."""
+    story = Story(held("x", *points))
+    story.link(A, C)
+    return story.follow()
+
+
+def test_a_step_behind_is_up_to_date():
+    """A successor need not hold the version of this very moment: the flush before the handover brings the last."""
+    story = following("10.1", "5.2")
+    story.hear(A, "xy", "10.2", "5.2", leads=True)
+    answer = one(story.tell(events.CurrentAsked(1, incumbent_epoch=10)), effects.Answer)
+    assert (answer.request, answer.version.point) == (1, Point(10, 1))
+
+
+def test_another_leaderships_state_is_no_step():
+    """Who holds nothing of the incumbent's leadership fetches it first."""
+    story = following("5.2")
+    story.hear(A, "xy", "10.2", "5.2", leads=True)
+    assert only(story.tell(events.CurrentAsked(1, incumbent_epoch=10)), effects.Answer) == []
+    found = story.install(story.fetch("xy", "10.2", "5.2"))
+    assert one(found, effects.Answer).currency is Currency.CURRENT
+
+
+def test_a_winner_takes_the_last_step():
+    """Where nobody serves, what somebody holds is fetched before a controllee starts."""
+    story = following("10.1", "5.2")
+    story.hear(C, "xy", "10.2", "5.2")
+    assert only(story.tell(events.CurrentAsked(1)), effects.Answer) == []
+    found = story.install(story.fetch("xy", "10.2", "5.2"))
+    assert one(found, effects.Answer).currency is Currency.CURRENT
+
+
+def test_what_was_changed_by_other_hands_is_not_up_to_date():
+    """An edited state is no step behind the incumbent's, whatever it is called."""
+    story = following("10.1", "5.2")
+    story.tell(events.StateChanged(held("edited", "10.1").files))
+    story.hear(A, "xy", "10.2", "5.2", leads=True)
+    assert only(story.tell(events.CurrentAsked(1, incumbent_epoch=10)), effects.Answer) == []
+
+
+def test_a_merge_is_learned_while_the_leader_writes_on():
+    """The leader's present version is never here; the one of which it was first said that it holds the conflict is."""
+    story = following("10.1", "5.2")
+    story.tell(events.Archived(("4.1-a",)))
+    for clock in (2, 3, 4):
+        said = story.hear(A, "x" * (clock + 1), f"10.{clock + 1}", "5.2", leads=True, merged=("4.1-a",))
+        found = said if clock > 2 else []
+        assert only(found, effects.MarkMerged) == (
+            [] if clock < 4 else [effects.MarkMerged(("4.1-a",), Point(10, 3))]
+        )
+        story.install(story.fetch("x" * clock, f"10.{clock}", "5.2"))
