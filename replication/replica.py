@@ -237,9 +237,8 @@ class Replica:
         peer.take(report, self._now)
         if self.state is State.LEADER and self.ledger.stay_ahead_of(report):
             self._remark("clock_behind", peer=report.sender)
-        merged = self.revisions.found_merged(report, self.version)
-        if merged and report.version is not None:
-            self._emit(effects.MarkMerged(merged, self.version.point))
+        for point, merged in self.revisions.found_merged(report, self.version).items():
+            self._emit(effects.MarkMerged(merged, point))
 
     def _linked(self, peer: Peer, *, is_ours: bool) -> None:
         is_new = peer.is_ours is not is_ours
