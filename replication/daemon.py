@@ -234,7 +234,6 @@ class Daemon:
         for sentence in opening.sentences:
             self._telling.log("found_at_start", text=sentence)
         replica = self._replica = Replica(settings.replica(), opening.held, instance, boottime.now())
-        self._hands.holds(opening.held)
         self._driver = Driver(
             replica, self._hands.perform, self, tick=Tick(), droppable=(Heard,), finished=Finished
         )
@@ -346,7 +345,7 @@ class Daemon:
     def turned(self, event: Event, now: float, lag_seconds: float) -> None:  # noqa: ARG002 -- see below
         """The loop turned; how late it was is told by had, on the same machine."""
         assert self._replica is not None, "there is no turn without a machine"
-        self._hands.holds(self._replica.ledger.held)
+        self._hands.stands(self._replica.ledger.standing)
         self._telling.turned(self._replica, event, now)
 
     def dropped(self, event: Event) -> None:

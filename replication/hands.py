@@ -29,6 +29,7 @@ from replication.events import (
     UploadEnded,
 )
 from replication.manifest import FileRecord, Held
+from replication.peers import Own
 from replication.replica_settings import Member
 from replication.sendable import Arrival, Sendable
 from replication.service import Asked
@@ -154,7 +155,7 @@ class Hands:
         self._post = post
         self._requests = itertools.count(1)
         self._waiting: dict[int, Asked] = {}
-        self._held: tuple[FileRecord, ...] | None = None
+        self._standing: tuple[FileRecord, ...] | None = None
 
     # --- who wants the state ----------------------------------------------------------------------------------
 
@@ -277,7 +278,7 @@ class Hands:
             case effects.StopDownload(number, reason):
                 carrier.stop_download(number, reason)
             case effects.Take(number, _):
-                carrier.take(number, self._held)
+                carrier.take(number, self._standing)
             case effects.Refuse(number, reason):
                 carrier.refuse(number, reason)
             case effects.StartUpload():
@@ -294,9 +295,9 @@ class Hands:
 
     # --- what comes back --------------------------------------------------------------------------------------
 
-    def holds(self, held: Held | None) -> None:
-        """This is what the machine holds now: what a download need not send again."""
-        self._held = None if held is None else held.files
+    def stands(self, own: Own | None) -> None:
+        """This version stands here now, to the last byte: what a download need not send again."""
+        self._standing = None if own is None else own.held.files
 
     def came_back(self, event: Event) -> None:
         """The machine has heard of this; tell the transferer whose work it ends."""

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from daemoncore import boottime
 from daemoncore.cedar.commands import Command
 from tests.end_to_end.node import ROOT
 from tests.end_to_end.replica import value_in
@@ -85,10 +86,11 @@ def test_replication_merge_at_the_next_stop(diverged):
     pool.wait(
         lambda: leader.replica.status()["pending"], 20, "the conflict to be scheduled at the leader", 0.1
     )
-    before = leader.running()
-    accepted, text = pool.command(leader, Command.HAD_SWITCHOVER, To=pool[1].entry)
-    assert accepted, text
-    after = pool.wait_new_life(before.began, 15, where=pool[1])
+    before, at = leader.running(), boottime.now()
+    pool.wait(
+        lambda: pool.command(leader, Command.HAD_SWITCHOVER, To=pool[1].entry)[0], 10, "a switchover", 0.1
+    )
+    after = pool.wait_new_life(at, 15, where=pool[1])
     run = pool.wait(lambda: run_of(pool, after), 5, "its first count")
     assert (run.found, run.state) == (run_of(pool, before).last + lost - common, "current")
     pool.wait(
