@@ -110,7 +110,10 @@ class Peer:
         """Whether it reported these bytes durable, or a state that grew out of them."""
         if self.version is None or not self.version.has(own.version.point):
             return False
-        return self.version.point != own.version.point or self.fingerprint == own.fingerprint
+        if self.version.point == own.version.point:
+            return self.fingerprint == own.fingerprint
+        # Of a name that HTCondor gave, or nobody, there may be several states: theirs may have grown out of another.
+        return own.version.is_rooted or bool(own.version.lineage)
 
 
 @attrs.frozen

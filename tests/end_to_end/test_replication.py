@@ -9,6 +9,7 @@ import time
 import pytest
 
 from daemoncore.cedar.commands import Command
+from tests.end_to_end import ledger_controllee
 from tests.end_to_end.lives import gap_seconds
 from tests.end_to_end.replica import value_in
 
@@ -216,3 +217,19 @@ def test_a_partition_heals(apart):
     kept = next(pool[1].folder.glob("had/**/conflicts/*/0")).read_bytes()
     assert value_in(kept) == lost.last
     assert pool[1].replica.http("/metrics")[1].count("had_replication_conflicts 1.0") == 1
+
+
+def test_replication_is_switched_on_in_an_old_pool(make_pool):
+    """Each member has a state of its own that nobody numbered: the leader's wins, and the other's is kept, not lost."""
+    pool = make_pool(2, timeout_seconds=1, has_replication=True)
+    for node, value in zip(pool.nodes, (100, 200), strict=True):
+        node.replica.state_file.write_bytes(
+            ledger_controllee.HEAD + ledger_controllee.VALUE + b"%d.000000\n" % value
+        )
+    pool.start()
+    leader = pool.wait_settled(pool[0], 30)
+    wait_in_step(pool, leader)
+    assert leader.replica.runs()[0].found == 100
+    pool.wait(lambda: pool[1].replica.status()["conflicts"], 10, "the other's state as a conflict", 0.1)
+    kept = next(pool[1].folder.glob("had/**/conflicts/*/0")).read_bytes()
+    assert value_in(kept) == 200
