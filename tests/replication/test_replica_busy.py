@@ -19,6 +19,26 @@ def test_a_step_behind_is_up_to_date():
     story.hear(A, "xy", "10.2", "5.2", leads=True)
     answer = one(story.tell(events.CurrentAsked(1, incumbent_epoch=10)), effects.Answer)
     assert (answer.request, answer.version.point) == (1, Point(10, 1))
+    assert answer.currency is Currency.CURRENT
+
+
+def test_who_cannot_take_what_it_is_sent_is_not_up_to_date():
+    """A replica with a full disk stays behind for ever, and a handover to it would be called off each time."""
+    story = following("10.1", "5.2")
+    story.hear(A, "xy", "10.2", "5.2", leads=True)
+    story.tell(events.DownloadEnded(1, is_orderly=False, reason="no space left"))
+    assert only(story.tell(events.CurrentAsked(1, incumbent_epoch=10)), effects.Answer) == []
+
+
+def test_a_flush_to_nobody_of_the_list_is_never_complete():
+    """had knows a member that this daemon's REPLICATION_LIST lacks: nobody sends it anything."""
+    story = Story(held("x", "10.1", is_leading=True))
+    story.link(A)
+    story.tell(events.LeadershipBegan(10))
+    story.tell(events.FlushAsked(1, 2.0, "nobody:9"))
+    assert only(story.tell(events.Settled()), effects.Answer) == []
+    answer = one(story.wait(2.1), effects.Answer)
+    assert (answer.is_complete, answer.behind) == (False, ("nobody:9",))
 
 
 def test_another_leaderships_state_is_no_step():
