@@ -368,7 +368,7 @@ class Daemon:
         if asked.archive is None:
             self._hands.upload_asked(asked)
         else:
-            self._hands.copy_asked(asked, self._store.sendable_copy(*asked.archive))
+            self._hands.copy_asked(asked, self._outlook.machine(), self._store.sendable_copy(*asked.archive))
 
     # --- reloads and the end ----------------------------------------------------------------------------------
 

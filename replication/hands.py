@@ -17,7 +17,7 @@ from daemoncore.cedar.commands import Command
 from daemoncore.cedar.scalars import MessageWriter
 from daemoncore.cedar.stream_state import StreamState
 from daemoncore.links import Letter
-from replication import effects, messages
+from replication import effects, messages, objections
 from replication.events import (
     CondorCommand,
     Event,
@@ -30,6 +30,7 @@ from replication.events import (
 )
 from replication.manifest import FileRecord, Held
 from replication.peers import Own
+from replication.replica import Replica
 from replication.replica_settings import Member
 from replication.sendable import Arrival, Sendable
 from replication.service import Asked
@@ -155,16 +156,25 @@ class Hands:
         self._post = post
         self._requests = itertools.count(1)
         self._waiting: dict[int, Asked] = {}
+        #: Kept copies that are being sent.
+        self._copies: set[int] = set()
         self._standing: tuple[FileRecord, ...] | None = None
 
     # --- who wants the state ----------------------------------------------------------------------------------
 
-    def copy_asked(self, asked: Asked, copy: Sendable | None) -> None:
-        """Somebody wants a kept copy: it is sent, or there is none."""
-        if copy is None:
+    def copy_asked(self, asked: Asked, replica: Replica, copy: Sendable | None) -> None:
+        """Somebody wants a kept copy: it is sent, unless there is an objection, such as that there is none."""
+        objection = objections.to_copy(replica, asked.peer, len(self._copies), is_kept=copy is not None)
+        if objection is not None or copy is None:
+            assert objection is not None, "what is not kept is not sent"
+            why, reason = objection.label, objection.sentence
+            fields = (("peer", asked.peer), ("why", why), ("reason", reason))
+            self._observer.remark(effects.Remark("upload_refused", fields))
             _hang_up(asked)
-        else:
-            self._send(next(self._requests), asked, copy, is_staying=False)
+            return
+        number = next(self._requests)
+        self._copies.add(number)
+        self._send(number, asked, copy, is_staying=False)
 
     def upload_asked(self, asked: Asked) -> None:
         """Somebody wants the state: the machine says whether it gets it."""
@@ -303,6 +313,8 @@ class Hands:
         """The machine has heard of this; tell the transferer whose work it ends."""
         if isinstance(event, Installed):
             self._carrier.installed(event.download)
+        elif isinstance(event, UploadEnded):
+            self._copies.discard(event.request)
 
     # --- words ------------------------------------------------------------------------------------------------
 
