@@ -153,6 +153,16 @@ def test_had_killed(replicated):
     assert pool.overlap_seconds() == NO_OVERLAP
 
 
+def test_the_replica_of_a_dead_had_follows_on(replicated):
+    """Its had is dead, and so is the controllee: the replica takes what the next leader writes, without waiting for had."""
+    pool, leader = replicated(3, timeout_seconds=1)
+    after = pool.wait_new_life(leader.kill(), 10)
+    other = pool[after.node]
+    assert other is not leader
+    wanted = pool.wait(other.replica.value, 5, "a value of the next leader") + 50
+    pool.wait(lambda: leader.replica.value() >= wanted, 20, "the values on the host without had", 0.05)
+
+
 def test_a_killed_replica_catches_up(replicated):
     """A replication daemon and its transferers are killed; restarted, it fetches what it missed, and the leader never noticed."""
     pool, leader = replicated(3, timeout_seconds=1)
