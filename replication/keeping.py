@@ -20,6 +20,7 @@ from replication.copy_fetch import Fetched
 from replication.disk import Disk, RealDisk, Source, remove_tree
 from replication.events import Archived
 from replication.manifest import FileRecord, Held
+from replication.overlaps import notes_untrusted, told_notes
 from replication.places import Places
 from replication.revising import Reviser
 from replication.sendable import Sendable, SendableFile
@@ -27,7 +28,6 @@ from replication.version import Point, Version
 
 CONFLICTS: Final = "conflicts"
 ANCESTORS: Final = "ancestors"
-IS_VERSION: Final = "is_version"
 _BORROWED: Final = "borrowed"
 _BORROWING: Final = "borrowing"
 
@@ -138,6 +138,7 @@ class Keepsakes:
             kept_at_seconds=self._wall_clock(),
             replaced_by=replaced_by,
             is_version=is_version,
+            holds=self.reviser.merged_in(version),
         )
         self._kept.append(keeping)
 
@@ -181,7 +182,7 @@ class Keepsakes:
         now = self._wall_clock()
         try:
             if not is_ancestor:
-                notes = {"kept_at": now, IS_VERSION: fetched.document.get(IS_VERSION) is True}
+                notes = {"kept_at": now, **notes_untrusted(fetched.document)}
                 return self.borrowed.keep(fetched.version, files, sources, notes)
             copy = self.ancestors.keep(fetched.version, files, sources, kept_at_seconds=now)
         finally:
@@ -263,5 +264,4 @@ class Keepsakes:
             SendableFile(FileRecord(name, 0, "", 0o700), owner.folder, is_folder=True) for name in parents
         ]
         files.sort(key=lambda one: one.record.name.split("/"))
-        notes = {IS_VERSION: copy.notes.get(IS_VERSION) is True}
-        return Sendable(copy.version, True, tuple(files), notes)
+        return Sendable(copy.version, True, tuple(files), told_notes(copy))

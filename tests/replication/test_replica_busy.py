@@ -31,7 +31,7 @@ def test_who_cannot_take_what_it_is_sent_is_not_up_to_date():
 
 
 def test_a_flush_to_nobody_of_the_list_is_never_complete():
-    """had knows a member that this daemon's REPLICATION_LIST lacks: nobody sends it anything."""
+    """A member that had knows and this daemon's REPLICATION_LIST lacks gets nothing: had hears that it lacks the version."""
     story = Story(held("x", "10.1", is_leading=True))
     story.link(A)
     story.tell(events.LeadershipBegan(10))
