@@ -5,7 +5,6 @@ have the same name.
 """
 
 import os
-import re
 import shutil
 import socket
 import sys
@@ -81,12 +80,8 @@ class Place:
         """Make an empty folder.
 
         Raises:
-            PlaceError: something that is not ours has that name, or it cannot be made, or STATE_FILE cannot spell it.
+            PlaceError: something that is not ours has that name, or it cannot be made.
         """
-        if re.search(r"[\s,]", str(self.folder)):
-            # STATE_FILE is a list of files, with blanks or commas between them.
-            text = f"{self.folder} has a blank or a comma in it, and STATE_FILE cannot name a file there"
-            raise PlaceError(f"{text}; name another folder with --folder")
         self.remove()
         try:
             for name in MANAGERS:
