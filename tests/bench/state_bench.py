@@ -18,6 +18,8 @@ STATE_SCENARIOS = {
     "state_faults": 10,
 }
 WRITE_SECONDS = 10.0
+#: Two daemons a node are looked at, so a pool need not be left alone for as long as one without replication.
+MOST_IDLE_SECONDS = 30.0
 
 
 class StateBench:
@@ -35,7 +37,7 @@ class StateBench:
         self._folder = folder
         self._surroundings = surroundings
         self._is_apart = is_apart
-        self._idle_seconds = idle_seconds
+        self._idle_seconds = min(idle_seconds, MOST_IDLE_SECONDS)
         self._runs = runs
 
     def estimate_seconds(self, name):

@@ -148,12 +148,13 @@ class StatePool:
             return None
         return tuple(int(word) for word in words[:2])
 
-    def wait_published(self, size, seconds=120):
-        """Wait until the leader holds a version of this size, and return its point."""
+    def wait_published(self, size, after=(0, 0), seconds=120):
+        """Wait until the leader holds a version of this size that is later than another, and return its point."""
 
         def look():
             version = self.leader.replica.status()["version"]
-            return version and version["bytes"] == size and (version["gid"], version["clock"])
+            point = version and (version["gid"], version["clock"])
+            return version and version["bytes"] == size and point > after and point
 
         return self.pool.wait(look, seconds, f"a version of {size} bytes", 0.1)
 
