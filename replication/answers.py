@@ -62,7 +62,7 @@ def current(replica: Replica, asked: CurrentAsked, *, is_late: bool) -> Answer |
 def _is_up_to_date(replica: Replica, asked: CurrentAsked) -> bool:
     """Whether nothing better can be had, and nothing is left to find out."""
     is_written = not replica.ledger.is_busy and replica.is_resting
-    if replica.state is not State.BACKUP or not is_written:
+    if replica.state is not State.BACKUP or not is_written or not replica.has_listened:
         return False
     own, epoch = replica.ledger.own, asked.incumbent_epoch
     if replica.wanted() is not None:

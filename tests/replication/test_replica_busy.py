@@ -3,7 +3,7 @@
 from replication import effects, events
 from replication.effects import Currency
 from replication.version import Point
-from tests.replication.tellers import A, C, Story, held, one, only
+from tests.replication.tellers import A, C, Story, T, held, one, only
 
 
 def following(*points):
@@ -78,3 +78,17 @@ def test_a_merge_is_learned_while_the_leader_writes_on():
             [] if clock < 4 else [effects.MarkMerged(("4.1-a",), Point(10, 3))]
         )
         story.install(story.fetch("x" * clock, f"10.{clock}", "5.2"))
+
+
+def test_a_replica_that_stood_still_listens_before_it_answers():
+    """A frozen daemon knows what was so before: woken, it is not up to date before the others spoke, or were silent for T."""
+    story = following("10.1", "5.2")
+    asked = events.CurrentAsked(1)
+    story.hear(A, "x", "10.1", "5.2")
+    late = story.now + 10 * T
+    assert only(story.tell(asked, late), effects.Answer) == []
+    story.tell(events.LeadershipEnded(is_stopped=True), late + T / 2)
+    assert only(story.hear(C, "xy", "10.2", "5.2"), effects.Answer) == []
+    found = story.install(story.fetch("xy", "10.2", "5.2")) + story.wait(late + 2 * T)
+    answer = one(found, effects.Answer)
+    assert (answer.currency, answer.version.point) == (Currency.CURRENT, Point(10, 2))
