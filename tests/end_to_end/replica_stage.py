@@ -15,7 +15,7 @@ from tests.end_to_end.attending_had import AttendingHad
 from tests.end_to_end.pool import Pool
 from tests.end_to_end.replica_impostor import ReplicaImpostor
 
-MEMBERS = 40
+MEMBERS = 32
 LEADER_EPOCH = 129
 SECURITY = {
     "SEC_DEFAULT_AUTHENTICATION": "REQUIRED",
