@@ -161,14 +161,13 @@ class Keepsakes:
         self.conflicts.archive.remove(self.conflicts.archive.find(identifier))
 
     def mark_merged(self, identifiers: Sequence[str], point: Point) -> None:
-        """Remember of conflicts of this node that a version holds them; those that are gone meanwhile are passed over."""
+        """Remember of conflicts that a version holds them, of borrowed ones too: they may be scheduled to be merged here."""
         self.is_stale = True
-        for identifier in identifiers:
-            copy = self.conflicts.archive.find_or_none(identifier)
-            if copy is not None and not copy.notes.get("merged_into"):
-                self.conflicts.archive.note(
-                    copy, merged_into=str(point), merged_at=self._wall_clock(), scheduled=None
-                )
+        for archive in (self.conflicts.archive, self.borrowed):
+            for identifier in identifiers:
+                copy = archive.find_or_none(identifier)
+                if copy is not None and not copy.notes.get("merged_into"):
+                    archive.note(copy, merged_into=str(point), merged_at=self._wall_clock(), scheduled=None)
 
     def borrow(self, fetched: Fetched, *, is_ancestor: bool) -> Copy:
         """Keep what was fetched from another node; it is not where it was put any more.
@@ -219,8 +218,11 @@ class Keepsakes:
             tuple(self.ancestors.archive.copies()),
             pending,
             self._failed(),
-            Archived(unsettled, self.reviser.merged(held)),
+            Archived(unsettled, self.reviser.merged(held), self._unmerged()),
         )
+
+    def _unmerged(self) -> tuple[str, ...]:
+        return tuple(copy.identifier for copy in self.borrowed.copies() if not copy.notes.get("merged_into"))
 
     def _failed(self) -> dict[str, str]:
         copies = [copy for copy in self.borrowed.copies() if copy.notes.get("failure")]

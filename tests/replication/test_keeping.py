@@ -8,6 +8,7 @@ from replication.copy_fetch import Fetched
 from replication.keeping import Keepsakes
 from replication.manifest import FileRecord, Held
 from replication.places import Places
+from replication.revising import Act
 from replication.version import Version
 
 BASE = Version.first(130).advanced()
@@ -72,3 +73,20 @@ def test_nonsense_of_another_node_is_not_noted(node, tmp_path, said):
     (folder / "0").write_bytes(BYTES)
     borrowed = another.borrow(Fetched(LOST, said, FILES, folder), is_ancestor=False)
     assert not {"holds", "merged_into"} & borrowed.notes.keys()
+
+
+def test_a_borrowed_conflict_that_was_merged_elsewhere_waits_no_more(node, tmp_path):
+    """A leader scheduled it and was lost; another one merged it; merged again by the first it would be charged twice."""
+    keepsakes, another, source = node
+    merged = kept(keepsakes, LOST, source)
+    folder = tmp_path / "fetched"
+    folder.mkdir()
+    (folder / "0").write_bytes(BYTES)
+    document = {**LOST.to_document(), "is_version": True}
+    another.borrow(Fetched(LOST, document, FILES, folder), is_ancestor=False)
+    another.reviser.schedule(merged.identifier, Act.MERGE, "root")
+    assert another.read(Held(BASE, FILES)).archived.borrowed == (merged.identifier,)
+    another.mark_merged([merged.identifier], LED.point)
+    contents = another.read(Held(LED, FILES))
+    assert contents.pending == {}
+    assert contents.archived.borrowed == ()

@@ -6,6 +6,7 @@ import pytest
 from replication import effects, events
 from replication.effects import Currency
 from replication.events import IDENTIFIERS_LIMIT, Point, State
+from replication.revisions import CLAIMS_LIMIT
 from replication.version import CLOCK_LIMIT
 from tests.replication.tellers import A, C, Story, T, files, held, one, only, remarks, reports, version
 
@@ -463,3 +464,64 @@ def test_an_archive_that_speaks_while_no_version_stands_here_is_heard_later():
     assert {r.merged for r in reports(story.tell(events.Archived((), ("4.1-a",))))} <= {()}
     found = story.tell(events.StateChanged(files("x")))
     assert {r.merged for r in reports(found)} == {("4.1-a",)}
+
+
+def test_a_merge_that_lost_is_not_reported_by_who_leads_at_once():
+    """Had was told to lead while another history was being installed: the first word after it is of that history alone."""
+    story = Story(held("x", "10.1", "5.2"))
+    story.link(A, C)
+    story.follow()
+    story.tell(events.Archived((), ("4.1-a",)))
+    story.hear(A, "y", "20.1", "5.2", leads=True)
+    story.fetch("y", "20.1", "5.2")
+    story.tell(events.LeadershipBegan(30))
+    begin = len(story.done)
+    story.install(story.done)
+    story.wait(story.now + T)
+    said = {(r.version.gid, r.merged) for r in reports(story.done[begin:], C)}
+    assert said and {merged for gid, merged in said if gid != 10} == {()}
+
+
+def test_what_others_merged_is_passed_on():
+    """Whoever merged may be dead when the owner of the conflict comes back: all who hold the merge say so."""
+    story = Story(held("x", "10.1", "5.2"))
+    story.link(A, C)
+    story.follow()
+    story.hear(A, "xy", "10.2", "5.2", leads=True, merged=("4.1-a",))
+    story.install(story.fetch("xy", "10.2", "5.2"))
+    story.hear(A, "xy", "10.2", "5.2", leads=True, merged=("4.1-a",))
+    found = story.wait(story.now + T)
+    assert {(r.version.point, r.merged) for r in reports(found, C)} == {(Point(10, 2), ("4.1-a",))}
+
+
+def test_what_others_merged_is_said_no_more_of_another_history():
+    """Another leader's word went over the state that it was merged into."""
+    story = Story(held("x", "10.1", "5.2")).follow()
+    story.link(A, C)
+    story.hear(A, "x", "10.1", "5.2", leads=True, merged=("4.1-a",))
+    assert story.machine.revisions.merged == {"4.1-a": Point(10, 1)}
+    story.hear(A, "z", "30.1", "5.2", leads=True)
+    story.install(story.fetch("z", "30.1", "5.2"))
+    assert story.machine.revisions.merged == {}
+
+
+def test_a_borrowed_conflict_is_marked_when_somebody_else_merges_it():
+    """It was scheduled here by a leadership that is over: the next one must not charge it again."""
+    story = Story(held("x", "10.1", "5.2")).follow()
+    story.link(A)
+    story.tell(events.Archived((), (), ("4.1-a",)))
+    found = story.hear(A, "x", "10.1", "5.2", leads=True, merged=("4.1-a",))
+    assert one(found, effects.MarkMerged) == effects.MarkMerged(("4.1-a",), Point(10, 1))
+
+
+def test_what_others_say_is_remembered_within_bounds():
+    """A replica that names ever other conflicts fills no memory."""
+    story = Story(held("x", "10.1", "5.2")).follow()
+    story.link(A)
+    for number in range(10):
+        names = tuple(f"{number}.{n}-a" for n in range(64))
+        story.hear(A, "o", f"{number + 11}.1", "6.1", merged=names)
+        story.hear(A, "x", "10.1", "5.2", merged=names)
+    revisions = story.machine.revisions
+    assert len(revisions.merged) <= CLAIMS_LIMIT
+    assert len(revisions._claims) <= CLAIMS_LIMIT
