@@ -129,8 +129,10 @@ class Wanted:
 
 def leader_of(peers: Iterable[Peer], now: float) -> Peer | None:
     """Return the replica whose had leads: of several the one with the largest gid, which is the latest epoch."""
-    leading = [p for p in peers if p.is_alive(now) and p.is_leading and p.version is not None]
-    return max(leading, key=lambda p: p.version.point if p.version else Point(0, 0), default=None)
+    leading = [
+        (p.version.point, p) for p in peers if p.is_alive(now) and p.is_leading and p.version is not None
+    ]
+    return max(leading, key=lambda pair: pair[0], default=(None, None))[1]
 
 
 def relation_to(own: Own | None, version: Version, its_fingerprint: str = "") -> Relation:

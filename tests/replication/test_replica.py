@@ -9,6 +9,7 @@ from replication.effects import Currency
 from replication.events import CondorCommand, Point, State
 from replication.ledger import NOTE_RETRY_SECONDS
 from replication.manifest import fingerprint
+from replication.peers import FIRST_RETRY_SECONDS
 from replication.replica import FENCE_TIMEOUTS, QUIET_SECONDS, Replica
 from replication.version import CLOCK_LIMIT
 from tests.replication.tellers import (
@@ -478,6 +479,14 @@ def test_a_host_that_died_while_it_led_finds_its_last_bytes():
     assert one(story.fetch("x and other", "20.1", "10.4", "5.2"), effects.Install).is_conflict
 
 
+def test_a_host_that_died_while_it_led_ends_its_leadership_though_had_is_silent():
+    """Perhaps it was a real one, which says little: its patience is HTCondor's, and then the last bytes are looked for."""
+    story = Story(held("x", "10.4", "5.2", is_leading=True))
+    until = 2 * SETTINGS.condor_interval_seconds
+    assert only(story.wait(until - 0.1), effects.Settle) == []
+    assert only(story.wait(until), effects.Settle) == [effects.Settle(QUIET_SECONDS)]
+
+
 def test_a_host_that_died_while_it_led_and_lost_nothing_leaves_no_conflict():
     """All its bytes had been fetched."""
     story = Story(held("x", "10.4", "5.2", is_leading=True))
@@ -536,6 +545,20 @@ def test_a_failed_transfer_is_tried_again():
     story.hear(C, "xy", "10.2", "5.2")
     found = story.tell(events.DownloadEnded(2, is_orderly=False))
     assert one(found, effects.StartDownload).peer == C
+
+
+def test_a_transfer_that_worked_makes_up_for_those_that_did_not():
+    """The next failure is the first one again, and is tried again as soon."""
+    story = following()
+    story.hear(A, "xy", "10.2", "5.2", leads=True, validity_seconds=1000.0)
+    for _ in range(3):
+        story.tell(events.DownloadEnded(story.machine.download.number, is_orderly=False))
+        story.wait(story.now + 2.0)
+    story.install(story.fetch("xy", "10.2", "5.2"))
+    story.tell(events.DownloadEnded(story.machine.download.number, is_orderly=True))
+    story.hear(A, "xyz", "10.3", "5.2", leads=True, validity_seconds=1000.0)
+    story.tell(events.DownloadEnded(story.machine.download.number, is_orderly=False))
+    assert story.machine.peers[A].retry_at == story.now + FIRST_RETRY_SECONDS
 
 
 def test_a_source_that_never_finishes_is_left():
@@ -659,6 +682,16 @@ def test_a_leader_that_woke_up_is_not_believed_at_once():
     assert one(story.fetch("old", "7.3", "5.2"), effects.Install).is_conflict
 
 
+def test_a_daemon_that_has_just_started_does_not_believe_a_sleeper():
+    """It may have forgotten of which leader it heard."""
+    story = Story(held("x", "10.1", "5.2"))
+    story.link(A)
+    story.tell(ENDED)
+    found = story.hear(A, "old", "7.3", "5.2", leads=True, validity_seconds=1000.0)
+    assert only(found + story.wait(FENCE_TIMEOUTS * T - 0.1), effects.StartDownload) == []
+    assert only(story.wait(FENCE_TIMEOUTS * T), effects.StartDownload) != []
+
+
 def test_a_replayed_report_is_rejected():
     """What was said earlier does not count later."""
     story = following()
@@ -759,6 +792,33 @@ def test_a_start_that_does_not_happen_frees_the_state(event):
     story.hear(A, "xy", "5.3")
     story.fetch("xy", "5.3")
     assert only(story.tell(event), effects.Install) != []
+
+
+def test_a_winner_waits_for_what_is_written_and_looked_at():
+    """A number that is not durable yet, and the last bytes of a leadership that did not end in order."""
+    story = Story(is_disk_slow=True).follow()
+    note = one(story.tell(events.StateChanged(files("old pool"))), effects.Note).held
+    assert only(story.tell(asked()), effects.Answer) == []
+    assert one(story.tell(events.Noted(note)), effects.Answer).currency is Currency.CURRENT
+    story = Story(held("x", "10.4", "5.2", is_leading=True))
+    story.wait(T)
+    assert story.machine.state is State.BACKUP
+    assert only(story.tell(asked()), effects.Answer) == []
+    story.tell(ENDED)
+    assert one(story.tell(events.Settled()), effects.Answer).currency is Currency.CURRENT
+
+
+def test_what_was_fetched_is_judged_again_before_it_is_installed():
+    """It was the leader's word, and waited for a start that did not happen; meanwhile nobody leads any more."""
+    story = Story(held("xyz", "5.4")).follow()
+    story.link(A)
+    story.tell(asked())
+    story.hear(A, "xy-", "20.1", "5.3", leads=True)
+    assert only(story.fetch("xy-", "20.1", "5.3"), effects.Install) == []
+    story.tell(events.Gone(A))
+    found = story.tell(events.Withdrawn(1))
+    assert only(found, effects.Install) == []
+    assert only(found, effects.Refuse) != []
 
 
 def test_a_winner_that_cannot_fetch_starts_on_a_stale_state_in_the_end():
