@@ -59,17 +59,20 @@ def parse(argv):
         "--timeouts", type=seconds, default=[0.2, 1.0, 2.0], metavar="T,...", help="values of T"
     )
     parser.add_argument("--runs", type=int, default=5, help="runs of each scenario in each cell")
-    parser.add_argument("--scenarios", type=words, default=list(SCENARIOS), help=f"of {','.join(SCENARIOS)}")
+    parser.add_argument("--scenarios", type=words, help=f"of {','.join(SCENARIOS)}")
     parser.add_argument(
         "--only", choices=GROUPS, help="the scenarios of one part; the same as naming them all"
     )
     parser.add_argument("--idle-seconds", type=float, default=60.0, help="how long an idle pool is looked at")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every single figure there")
     parser.add_argument(
-        "--quick", action="store_true", help="three members, T = 0.2 and 1, 3 runs: two minutes"
+        "--quick",
+        action="store_true",
+        help="three members, T = 0.2 and 1, 3 runs, no replication: two minutes",
     )
     options = parser.parse_args(argv)
-    options.scenarios = GROUPS.get(options.only, options.scenarios)
+    if options.scenarios is None:
+        options.scenarios = GROUPS.get(options.only, GROUPS["election"] if options.quick else list(SCENARIOS))
     unknown = set(options.scenarios) - set(SCENARIOS)
     if unknown:
         parser.error(f"unknown scenarios: {', '.join(sorted(unknown))}")
