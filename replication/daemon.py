@@ -37,15 +37,7 @@ from daemoncore.version import REVISION, VERSION
 from replication.attendance import Attendance
 from replication.conflict_commands import ConflictCommands
 from replication.effects import Effect, Finished
-from replication.events import (
-    Event,
-    Gone,
-    Heard,
-    Linked,
-    Reconfigured,
-    StopRequested,
-    Tick,
-)
+from replication.events import Event, Gone, Heard, Linked, Reconfigured, StopRequested, Tick
 from replication.hands import Hands
 from replication.loading import Loaded, load
 from replication.metrics import ReplicationMetrics
@@ -346,6 +338,7 @@ class Daemon:
         """The loop turned; how late it was is told by had, on the same machine."""
         assert self._replica is not None, "there is no turn without a machine"
         self._hands.stands(self._replica.ledger.standing)
+        self._store.heard_merged(self._replica.revisions.merged)
         self._telling.turned(self._replica, event, now)
 
     def dropped(self, event: Event) -> None:

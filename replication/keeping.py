@@ -102,6 +102,8 @@ class Keepsakes:
             wall_clock,
             disk,
         )
+        #: What others merged into the state, with a version that holds it; no copy of it need be here.
+        self.heard_merged: Mapping[str, Point] = {}
         #: Something was kept, marked or removed since `read`.
         self.is_stale = True
         self._kept: list[Keeping] = []
@@ -138,9 +140,14 @@ class Keepsakes:
             kept_at_seconds=self._wall_clock(),
             replaced_by=replaced_by,
             is_version=is_version,
-            holds=self.reviser.merged_in(version),
+            holds=self._merged_into(version),
         )
         self._kept.append(keeping)
+
+    def _merged_into(self, version: Version) -> tuple[str, ...]:
+        """Name the conflicts that a state holds, of which nobody could tell when it is a conflict itself."""
+        heard = (name for name, point in self.heard_merged.items() if version.has(point))
+        return tuple(dict.fromkeys((*self.reviser.merged_in(version), *heard)))
 
     def keep_ancestor(self, parent: Held, sources: Mapping[str, Source]) -> None:
         """Keep what a leadership begins with; without it merges are less exact, so a failure is only told."""

@@ -270,6 +270,10 @@ class Store:
         """See `effects.MarkMerged`."""
         self.run_in_background(lambda: self._keepsakes.mark_merged(identifiers, point))
 
+    def heard_merged(self, merged: Mapping[str, Point]) -> None:
+        """These conflicts are merged into what is held, by whomever; a copy of it that is kept says so."""
+        self._keepsakes.heard_merged = merged
+
     def _replace(
         self,
         act: Callable[[], Look],

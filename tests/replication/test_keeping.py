@@ -9,7 +9,7 @@ from replication.keeping import Keepsakes
 from replication.manifest import FileRecord, Held
 from replication.places import Places
 from replication.revising import Act
-from replication.version import Version
+from replication.version import Point, Version
 
 BASE = Version.first(130).advanced()
 LED = BASE.led_by(258).advanced()
@@ -45,6 +45,13 @@ def test_a_state_is_kept_with_the_names_of_what_was_merged_into_it(node):
     keepsakes.mark_merged([merged.identifier], LED.point)
     assert kept(keepsakes, LED, source).notes["holds"] == [merged.identifier]
     assert "holds" not in kept(keepsakes, BASE.led_by(514), source).notes
+
+
+def test_a_follower_notes_what_its_leader_merged(node):
+    """No copy of the conflict is here, and yet its usage is in the state: the leader said so."""
+    keepsakes, _, source = node
+    keepsakes.heard_merged = {"4.1-a": LED.point, "9.9-other": Point(900, 1)}
+    assert kept(keepsakes, LED.advanced(), source).notes["holds"] == ["4.1-a"]
 
 
 def test_the_notes_that_a_merge_needs_go_with_a_copy(node, tmp_path):
