@@ -23,6 +23,7 @@ from had.custody_events import (
     StateSeen,
     Tell,
 )
+from had.custody_waits import RESTART_SECONDS
 from had.events import (
     ControlleeExited,
     ControlleeStarted,
@@ -131,6 +132,19 @@ class Desk:
 
 
 # --- starts ---------------------------------------------------------------------------------------------------
+
+
+def test_a_restart_in_place_waits_a_moment_for_a_replica_that_does_not_answer():
+    """A frozen replica keeps no leader without its controllee: what that left is there, and is current."""
+    desk = Desk().lead()
+    desk.take(ControlleeExited("died"), at=100.0)
+    desk.take(StartControllee(130), at=100.0)
+    found = desk.wait(100.0 + LIFETIME)
+    [(at, look)] = [(at, one) for at, one in found if isinstance(one, LookForState)]
+    assert at == 100.0 + RESTART_SECONDS + ANSWER_SECONDS
+    desk.take(StateSeen(look.request, is_there=True), at=at + 1.0)
+    assert desk.found(StartOnState) == [StartOnState(130, CURRENT)]
+    assert desk.said(Withdrawn) and desk.said(LeadershipBegan)
 
 
 def test_a_start_waits_for_the_replica_which_hears_of_it_first():
