@@ -209,11 +209,17 @@ class Replica:
             case events.UploadAsked() | events.UploadEnded():
                 self._of_uploads(event)
             case events.Reconfigured(settings):
-                assert settings.me == self.settings.me, "a node's own address does not change while it runs"
-                self.settings = settings
-                self.peers = {m: self.peers.get(m) or Peer(m) for m in settings.others}
+                self._reconfigured(settings)
             case events.StopRequested(seconds):
                 self.stops_by = self._now + seconds
+
+    def _reconfigured(self, settings: ReplicaSettings) -> None:
+        assert settings.me == self.settings.me, "a node's own address does not change while it runs"
+        self.settings = settings
+        if not self.peers.keys() <= set(settings.others):
+            # Those of the members that stay are begun anew.
+            self._emit(effects.EndUploads("a member was taken from REPLICATION_LIST"))
+        self.peers = {m: self.peers.get(m) or Peer(m) for m in settings.others}
 
     # --- other replicas ---------------------------------------------------------------------------------------
 
