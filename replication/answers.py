@@ -31,6 +31,13 @@ class Question:
         return isinstance(self.asked, FlushAsked) or self.asked.incumbent_epoch is None
 
 
+def answer_to(replica: Replica, asked: CurrentAsked | FlushAsked, *, is_late: bool) -> Answer | None:
+    """Answer a question; None while the answer may still get better."""
+    if isinstance(asked, FlushAsked):
+        return flush(replica, asked, is_late=is_late)
+    return current(replica, asked, is_late=is_late)
+
+
 def current(replica: Replica, asked: CurrentAsked, *, is_late: bool) -> Answer | None:
     """Say how good the state here is; None while that may still get better.
 
