@@ -84,12 +84,8 @@ class Daemon:
         )
         common.configuration_loaded(time.time(), settings.shared_hash)
         self._common = common
-        self._metrics = ReplicationMetrics(
-            common,
-            me=settings.me.entry,
-            members=[m.entry for m in settings.members],
-            files=[str(path) for path in settings.paths],
-        )
+        entries, files = [m.entry for m in settings.members], [str(path) for path in settings.paths]
+        self._metrics = ReplicationMetrics(common, me=settings.me.entry, members=entries, files=files)
         self._telling = Telling(serve_logger("", log), self._metrics, self._labels())
         self._life: Life[Loaded] = Life(
             "replication",
@@ -104,7 +100,7 @@ class Daemon:
             last_turn=lambda: self._telling.last_turn,
             health_limit_seconds=lambda: health_limit_seconds(self.settings.connection_timeout_seconds),
         )
-        self._attendance = Attendance(self._post)
+        self._attendance = Attendance(self._post, has_stood_still=self._has_stood_still)
         self._present_client: Client | None = None
         self._replica: Replica | None = None
         self._driver: Driver[Event, Effect] | None = None
@@ -345,6 +341,11 @@ class Daemon:
         self._hands.stands(self._replica.ledger.standing)
         self._store.heard_merged(self._replica.revisions.merged)
         self._telling.turned(self._replica, event, now)
+
+    def _has_stood_still(self) -> bool:
+        """Whether the loop, which turns twice in each T, has not turned for T: a thawed daemon's disk wakes with it."""
+        quiet_seconds = boottime.now() - self._telling.last_turn
+        return self._driver is not None and quiet_seconds > self.settings.connection_timeout_seconds
 
     def dropped(self, event: Event) -> None:
         """The loop is so far behind that an event was lost."""
