@@ -7,6 +7,7 @@ yesterday. Without a replica the election is driven alone.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TypeAlias
 
@@ -32,7 +33,7 @@ class Tandem:
         self.election = election
         self.custody = custody
         self._incumbent: int | None = None
-        self._now = 0.0
+        self._now = math.nan
         self._waiting: deque[Event] = deque()
         self._acts: list[Act] = []
 
