@@ -246,6 +246,11 @@ def is_gone(peers: Peers, member: Member | None) -> bool:
     return peer is not None and peer.refused_at > peer.heard_at
 
 
+def has_no_votes(peers: Peers, settings: ElectionSettings) -> bool:
+    """Whether a majority is needed and a member is a real condor_had, which leads without asking and gives no votes."""
+    return settings.require_majority and any(p.is_ours is False and not p.is_stranger for p in peers.values())
+
+
 def is_awaited(peers: Peers, now: float, me: Member) -> bool:
     """Whether others give this node time to come back and lead (HAD_DAEMON_RESTART_WINDOW)."""
     return any(p.message.awaits == me for p in peers.values() if p.message and p.is_alive(now))

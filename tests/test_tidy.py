@@ -25,6 +25,8 @@ SANS_IO = [
     *(
         ROOT / "had" / f"{name}.py"
         for name in (
+            "ballots",
+            "candidacy",
             "custody",
             "custody_events",
             "custody_waits",
@@ -44,6 +46,7 @@ SANS_IO = [
             "speech",
             "tandem",
             "transitions",
+            "votes",
         )
     ),
     *sorted((ROOT / "daemoncore" / "cedar").glob("*.py")),

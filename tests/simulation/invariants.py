@@ -13,6 +13,8 @@ check. The numbers in the messages are those of this list:
 6. The controllee is started when it is stopped, and a finished daemon has none.
 7. Under a pause nobody elects, hands over or abstains; an abstaining node takes leadership only when every member that
    it hears abstains too.
+8. Where a majority is needed there are never two controllees, whatever the network does; the epochs of leaderships
+   rise; a grant is on disk before it is told.
 """
 
 from __future__ import annotations
@@ -87,6 +89,8 @@ class Watch:
         self.settle_seconds = 10.0
         #: Real condor_hads overlap by design: only two of ours count then.
         self.is_mixed = False
+        #: HAD_REQUIRE_MAJORITY is set everywhere.
+        self.has_majority = False
         self.transitions: list[tuple[float, str, events.Transition]] = []
         self.answers: dict[int, events.Answer] = {}
         #: An epoch can come twice to a pool whose disks or lists differ.
@@ -144,6 +148,7 @@ class Watch:
         for effect in effects:
             kind = type(effect)
             if kind is events.Send:
+                self._grants(node, effect.message)
                 if effect.message.state is State.LEADER:
                     self._leader_speaks(node, effect)
             elif kind is events.Transition:
@@ -183,10 +188,18 @@ class Watch:
         limit = local + node.machine.settings.lease_seconds
         if renewal.until > limit + 1e-6:
             self.object(node, f"4: the lease ends {renewal.until - limit:.3f} s too late")
+        if self.has_majority:
+            # It is counted from a request that left earlier: the voters that granted it are bound for longer.
+            return
         told = {e.to for e in effects if type(e) is events.Send}
         untold = {m for m, p in node.machine.peers.items() if p.is_ours} - told
         if untold:
             self.object(node, f"4: renews its lease without a heartbeat to {sorted(untold)}")
+
+    def _grants(self, node: Node, message: events.Message) -> None:
+        grant, vote = message.grant, node.disk.record.vote
+        if grant is not None and (vote is None or vote.member != grant.member):
+            self.object(node, f"8: grants {grant.member} a lease, on disk is {vote}")
 
     def _leader_speaks(self, node: Node, send: events.Send) -> None:
         epoch = send.message.epoch
@@ -279,6 +292,12 @@ class Watch:
         self.running[name] = run
         if len(self.running) > 1:
             self.check_overlap()
+        if self.has_majority and len(self.running) > 1:
+            who = ", ".join(f"{r.node} (epoch {r.epoch})" for r in self.running.values())
+            raise Violation(f"8: two controllees though a majority is needed: {who}")
+        last = max((r.epoch for r in self.runs[:-1]), default=0)
+        if self.has_majority and epoch < last and not self.lost_disks:
+            raise Violation(f"8: {name} leads with epoch {epoch} after {last}")
 
     def end(self, name: str, reason: str) -> None:
         """Count one fewer."""
