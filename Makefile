@@ -5,7 +5,7 @@
 #   make test    all tests, the fast ones first
 #   make check   ruff and mypy
 #   make bench   the promises, measured (BENCH="..." passes options)
-#   make soak    the simulator without end, after every mutation of the election
+#   make soak    the simulator without end, after every mutation of the two machines
 #   make clean   removes what these targets made
 
 PYTHON ?= python3
@@ -34,6 +34,7 @@ bench: $(STAMP) debian-packages
 
 soak: $(STAMP)
 	-@$(RUN) -m tests.simulation.mutations
+	-@$(RUN) -m tests.simulation.replica_mutations
 	@$(RUN) -m tests.simulation --soak
 
 venv: $(STAMP)

@@ -8,8 +8,9 @@ What this file answers for:
 
 - **Before every start** the replica is asked whether the state here is current. Its answer is good for a time counted
   from the question. Before the order to start it is told that this node leads, so that it installs nothing under a
-  running controllee. One that cannot be reached is waited for for T, one that can for MAX_TRANSFER_LIFETIME; then the
-  controllee starts on a state that is called stale. HAD_MISSING_STATE decides where there is none at all.
+  running controllee. One that cannot be reached is waited for for T, one that can for MAX_TRANSFER_LIFETIME, or for a
+  moment where the controllee ran before; then it starts on a state that is called stale, or is what it left itself.
+  HAD_MISSING_STATE decides where there is none at all.
 - **After a handover's stop** the last version is flushed to the successor, as long as the stop may take. Only then
   does the election hear that the controllee is gone. When the time is over, a leader that may go on does so
   (`HandoverCalledOff`); else it is said who lacks what.
@@ -44,7 +45,7 @@ from had.custody_events import (
     StateSeen,
     Tell,
 )
-from had.custody_waits import Flush, Start
+from had.custody_waits import RESTART_SECONDS, Flush, Start
 from had.events import (
     ControlleeExited,
     ControlleeStarted,
@@ -115,9 +116,7 @@ class Custody:
         self._stop: StopControllee | None = None
         self._incumbent: int | None = None
         self._requests = instance * REQUESTS_OF_A_LIFE
-        self._lost_at = now
-        self._next_word = now
-        self._now = now
+        self._lost_at = self._next_word = self._now = now
         self._out: list[Outcome] = []
 
     # --- the outside ------------------------------------------------------------------------------------------
@@ -129,8 +128,7 @@ class Custody:
 
     def handle(self, event: Entrusted | Informed | Incumbent | Tick, now: float) -> list[Outcome]:
         """Take one event and return what to do about it, in order."""
-        self._now = max(now, self._now)
-        self._out = []
+        self._now, self._out = max(now, self._now), []
         self._dispatch(event)
         self._speak()
         self._look_after_start()
@@ -278,7 +276,8 @@ class Custody:
     def _patience_ends_at(self, start: Start) -> float:
         """When the controllee starts without a word of the replica."""
         if self.replica is Replica.OURS:
-            return start.since + self.settings.lifetime_seconds + ANSWER_SECONDS
+            seconds = self.settings.lifetime_seconds if self._told is None else RESTART_SECONDS
+            return start.since + seconds + ANSWER_SECONDS
         if self.replica is Replica.CONDOR or self._told is not None:
             return start.since
         return max(start.since, self._lost_at) + self.settings.timeout_seconds

@@ -20,6 +20,10 @@ FIRST_WORD_SECONDS: Final = 1.0
 NEXT_WORD_SECONDS: Final = 10.0
 """And then after so long each time."""
 
+RESTART_SECONDS: Final = 10.0
+"""A controllee that is started where it ran waits no longer for a replica that does not answer: what it left there is
+current, and all that may be done with it meanwhile is to merge what is scheduled."""
+
 
 @attrs.define
 class Start:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from daemoncore.membership import Examination, Member, compare_lists
+from daemoncore.state_files import state_paths
 from had.control_settings import Control, ControlKind
 from had.custody_events import CustodySettings, MissingState
 from had.state_place import StatePlace
@@ -66,7 +67,7 @@ def read_state(
     if control is not None and control.kind is not ControlKind.NONE:
         _check_missing_state(missing_state, examination, control, is_wanted=is_wanted)
     # A trailing slash only says that it is a folder.
-    paths = tuple(item.rstrip("/") or "/" for item in examination.items("STATE_FILE"))
+    paths = tuple(item.rstrip("/") or "/" for item in state_paths(configuration))
     pairs = zip(members, replicas, strict=False)
     return StateSettings(
         StatePlace(paths),

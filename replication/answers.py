@@ -46,7 +46,8 @@ def current(replica: Replica, asked: CurrentAsked, *, is_late: bool) -> Answer |
         return None
     own, others = replica.ledger.own, replica.peers.values()
     is_beaten = is_newer_known(own, others) or replica.wanted() is not None
-    is_stale = replica.ledger.is_altered or (is_beaten and not replica.is_leading)
+    is_good_enough = replica.is_leading or _is_a_step_behind(replica, asked)
+    is_stale = replica.ledger.is_altered or (is_beaten and not is_good_enough)
     currency = Currency.STALE if is_stale else Currency.CURRENT
     return Answer(
         asked.request,
@@ -61,15 +62,30 @@ def current(replica: Replica, asked: CurrentAsked, *, is_late: bool) -> Answer |
 def _is_up_to_date(replica: Replica, asked: CurrentAsked) -> bool:
     """Whether nothing better can be had, and nothing is left to find out."""
     is_written = not replica.ledger.is_busy and replica.is_resting
-    if replica.state is not State.BACKUP or not is_written or replica.wanted() is not None:
+    if replica.state is not State.BACKUP or not is_written or not replica.has_listened:
         return False
     own, epoch = replica.ledger.own, asked.incumbent_epoch
+    if replica.wanted() is not None:
+        return _is_a_step_behind(replica, asked)
     if asked.is_missing_refused and own is None:
         return _is_missing_everywhere(replica)
     if not epoch:
         return True
     # The incumbent's own history, or one that is later; until it is heard of there is something to wait for.
     return own is not None and any(point.gid >= epoch for point in own.version.history)
+
+
+def _is_a_step_behind(replica: Replica, asked: CurrentAsked) -> bool:
+    """Whether only the incumbent's last words are lacking, and they keep coming.
+
+    While its controllee writes its followers are always a step behind, and the flush brings the last. Who cannot take
+    what it is sent is no successor: its handover would be called off, with the controllee stopped for nothing.
+    """
+    own, wanted = replica.ledger.standing, replica.wanted()
+    if own is None or wanted is None or not asked.incumbent_epoch:
+        return False
+    is_coming = replica.peers[wanted.holders[0]].failures == 0
+    return wanted.is_leaders and own.version.gid == wanted.version.gid and is_coming
 
 
 def _is_missing_everywhere(replica: Replica) -> bool:
@@ -81,8 +97,9 @@ def flush(replica: Replica, asked: FlushAsked, *, is_late: bool) -> Answer | Non
     own, behind = replica.ledger.own, replica.behind()
     if asked.successor is not None:
         peer = replica.peers.get(asked.successor)
-        # A real condor_replication never says what it holds.
-        is_behind = peer is not None and peer.is_ours is not False and own is not None and not peer.holds(own)
+        # A real condor_replication never says what it holds. Who is no member of REPLICATION_LIST here gets nothing.
+        is_silent = peer is not None and peer.is_ours is False
+        is_behind = own is not None and not is_silent and (peer is None or not peer.holds(own))
         behind = (asked.successor,) if is_behind else ()
     is_complete = replica.ledger.is_written and replica.is_resting and not behind
     if not (is_complete or is_late):

@@ -23,6 +23,7 @@ from daemoncore.event_log import Tell
 from replication.archive import ArchiveError, Copy
 from replication.conflicts import document
 from replication.copy_fetch import Fetched, FetchError
+from replication.leftovers import removed
 from replication.manifest import Held
 from replication.replica import Replica
 from replication.replica_settings import Member
@@ -217,6 +218,10 @@ class ConflictCommands:
         if patience.cancelled_caught:
             raise FetchError(f"{identifier} did not come within {FETCH_SECONDS:g} s")
         is_ancestor = archive == "ancestors"
+        if is_ancestor and str(fetched.version.point) != identifier:
+            # A merge would start from it: taken for what it is not, it would charge usage twice, or never.
+            await self._shelf.perform(lambda: removed(fetched.folder))
+            raise FetchError(f"{fetched.version.point} came instead")
         return await self._shelf.perform(lambda: self._shelf.borrow(fetched, is_ancestor=is_ancestor))
 
     # --- REPLICATION_MERGE ------------------------------------------------------------------------------------

@@ -63,6 +63,7 @@ class Conflicts:
         kept_at_seconds: float,
         replaced_by: Version | None = None,
         is_version: bool = False,
+        holds: tuple[str, ...] = (),
     ) -> Keeping:
         """Keep a state that is about to be replaced; durable on return. Keeping it again keeps it once.
 
@@ -74,6 +75,7 @@ class Conflicts:
             kept_at_seconds: Unix time.
             replaced_by: what will stand in its place.
             is_version: it is that version to the last byte, so that its lineage says what it holds.
+            holds: names of other conflicts that were merged into it.
         """
         notes: dict[str, Any] = {
             "is_version": is_version,
@@ -81,6 +83,8 @@ class Conflicts:
             "kept_at": kept_at_seconds,
             "replaced_by": None if replaced_by is None else replaced_by.to_document(),
         }
+        if holds:
+            notes["holds"] = list(holds)
         conflict = self.archive.keep(version, files, sources, notes)
         if replaced_by is not None and conflict.notes.get("replaced_by") is None:
             # It was kept when it was found, and is replaced only now.

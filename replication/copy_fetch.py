@@ -134,3 +134,5 @@ class CopyFetch:
         assert isinstance(document, dict), "it was read as a version"
         self._fetched = Fetched(version, document, arrived.files, self._folder)
         self.incoming.installed()
+        # Its sender has nothing more to send, but need not say so.
+        self.incoming.leave("the copy is here")

@@ -37,15 +37,7 @@ from daemoncore.version import REVISION, VERSION
 from replication.attendance import Attendance
 from replication.conflict_commands import ConflictCommands
 from replication.effects import Effect, Finished
-from replication.events import (
-    Event,
-    Gone,
-    Heard,
-    Linked,
-    Reconfigured,
-    StopRequested,
-    Tick,
-)
+from replication.events import Event, Gone, Heard, Linked, Reconfigured, StopRequested, Tick
 from replication.hands import Hands
 from replication.loading import Loaded, load
 from replication.metrics import ReplicationMetrics
@@ -234,7 +226,6 @@ class Daemon:
         for sentence in opening.sentences:
             self._telling.log("found_at_start", text=sentence)
         replica = self._replica = Replica(settings.replica(), opening.held, instance, boottime.now())
-        self._hands.holds(opening.held)
         self._driver = Driver(
             replica, self._hands.perform, self, tick=Tick(), droppable=(Heard,), finished=Finished
         )
@@ -346,7 +337,8 @@ class Daemon:
     def turned(self, event: Event, now: float, lag_seconds: float) -> None:  # noqa: ARG002 -- see below
         """The loop turned; how late it was is told by had, on the same machine."""
         assert self._replica is not None, "there is no turn without a machine"
-        self._hands.holds(self._replica.ledger.held)
+        self._hands.stands(self._replica.ledger.standing)
+        self._store.heard_merged(self._replica.revisions.merged)
         self._telling.turned(self._replica, event, now)
 
     def dropped(self, event: Event) -> None:
@@ -369,7 +361,7 @@ class Daemon:
         if asked.archive is None:
             self._hands.upload_asked(asked)
         else:
-            self._hands.copy_asked(asked, self._store.sendable_copy(*asked.archive))
+            self._hands.copy_asked(asked, self._outlook.machine(), self._store.sendable_copy(*asked.archive))
 
     # --- reloads and the end ----------------------------------------------------------------------------------
 

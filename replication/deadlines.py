@@ -22,13 +22,13 @@ def deadlines(replica: Replica) -> list[float]:
         replica.leads_until,
         replica.awaits_had_until,
         replica.prepared[1],
+        replica.listens_since + s.timeout_seconds,
+        replica.listens_since + s.joining_seconds,
         math.inf if replica.stops_by is None else replica.stops_by,
     ]
     for peer in replica.peers.values():
         found += [peer.expires_at, peer.retry_at]
     found += [q.deadline for q in replica.questions]
-    if replica.state is State.VERSION_REQUESTING:
-        found += [replica.started_at + s.timeout_seconds, replica.started_at + s.joining_seconds]
     if replica.state is State.VERSION_DOWNLOADING:
         found.append(replica.started_at + s.lifetime_seconds)
     if replica.download is not None:

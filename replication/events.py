@@ -240,6 +240,8 @@ class Archived:
     conflicts: tuple[str, ...]
     #: Merged here, whoever keeps them, into a version from which the present one grew; the newest last.
     merged: tuple[str, ...] = ()
+    #: Copies of other nodes' conflicts that were fetched to be merged here, and were not yet.
+    borrowed: tuple[str, ...] = ()
 
 
 # --- of transfers ---------------------------------------------------------------------------------------------

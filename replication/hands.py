@@ -17,7 +17,7 @@ from daemoncore.cedar.commands import Command
 from daemoncore.cedar.scalars import MessageWriter
 from daemoncore.cedar.stream_state import StreamState
 from daemoncore.links import Letter
-from replication import effects, messages
+from replication import effects, messages, objections
 from replication.events import (
     CondorCommand,
     Event,
@@ -29,6 +29,8 @@ from replication.events import (
     UploadEnded,
 )
 from replication.manifest import FileRecord, Held
+from replication.peers import Own
+from replication.replica import Replica
 from replication.replica_settings import Member
 from replication.sendable import Arrival, Sendable
 from replication.service import Asked
@@ -154,16 +156,25 @@ class Hands:
         self._post = post
         self._requests = itertools.count(1)
         self._waiting: dict[int, Asked] = {}
-        self._held: tuple[FileRecord, ...] | None = None
+        #: Kept copies that are being sent.
+        self._copies: set[int] = set()
+        self._standing: tuple[FileRecord, ...] | None = None
 
     # --- who wants the state ----------------------------------------------------------------------------------
 
-    def copy_asked(self, asked: Asked, copy: Sendable | None) -> None:
-        """Somebody wants a kept copy: it is sent, or there is none."""
-        if copy is None:
+    def copy_asked(self, asked: Asked, replica: Replica, copy: Sendable | None) -> None:
+        """Somebody wants a kept copy: it is sent, unless there is an objection, such as that there is none."""
+        objection = objections.to_copy(replica, asked.peer, len(self._copies), is_kept=copy is not None)
+        if objection is not None or copy is None:
+            assert objection is not None, "what is not kept is not sent"
+            why, reason = objection.label, objection.sentence
+            fields = (("peer", asked.peer), ("why", why), ("reason", reason))
+            self._observer.remark(effects.Remark("upload_refused", fields))
             _hang_up(asked)
-        else:
-            self._send(next(self._requests), asked, copy, is_staying=False)
+            return
+        number = next(self._requests)
+        self._copies.add(number)
+        self._send(number, asked, copy, is_staying=False)
 
     def upload_asked(self, asked: Asked) -> None:
         """Somebody wants the state: the machine says whether it gets it."""
@@ -277,7 +288,7 @@ class Hands:
             case effects.StopDownload(number, reason):
                 carrier.stop_download(number, reason)
             case effects.Take(number, _):
-                carrier.take(number, self._held)
+                carrier.take(number, self._standing)
             case effects.Refuse(number, reason):
                 carrier.refuse(number, reason)
             case effects.StartUpload():
@@ -294,14 +305,16 @@ class Hands:
 
     # --- what comes back --------------------------------------------------------------------------------------
 
-    def holds(self, held: Held | None) -> None:
-        """This is what the machine holds now: what a download need not send again."""
-        self._held = None if held is None else held.files
+    def stands(self, own: Own | None) -> None:
+        """This version stands here now, to the last byte: what a download need not send again."""
+        self._standing = None if own is None else own.held.files
 
     def came_back(self, event: Event) -> None:
         """The machine has heard of this; tell the transferer whose work it ends."""
         if isinstance(event, Installed):
             self._carrier.installed(event.download)
+        elif isinstance(event, UploadEnded):
+            self._copies.discard(event.request)
 
     # --- words ------------------------------------------------------------------------------------------------
 

@@ -60,8 +60,8 @@ class Holdings:
         if len(self._waiting) > WAITING_LIMIT:
             self._waiting.popleft().snapshot.close()
 
-    def hold(self, held: Held, fingerprint: str) -> bool:
-        """This version is held from now on; return whether its bytes are here."""
+    def hold(self, held: Held, fingerprint: str) -> None:
+        """This version is held from now on; it can be sent if its bytes are here, or as soon as they are `put` here."""
         self._held = (held, fingerprint)
         before = self._current
         if before is None or before.fingerprint != fingerprint:
@@ -75,7 +75,6 @@ class Holdings:
             self._become(found)
         elif self.sendable is None or self.sendable.version != held.version:
             self._become(before)
-        return self._current is not None
 
     def sources(self) -> dict[str, Source]:
         """Whence the bytes of what is held can be read, by name; good until the next `hold`."""

@@ -133,6 +133,11 @@ class Incoming:
         if self._is_ours:
             self.process.tell({"what": "installed"})
 
+    def leave(self, reason: str) -> None:
+        """Ask for no later version; what came is installed."""
+        if self.phase is Phase.IDLE:
+            self._finish(words.end(reason))
+
     def _finish(self, document: dict[str, object] | None) -> None:
         """Nothing more is wanted of it."""
         self._has_dropped = self._has_dropped or self.arrived is not None

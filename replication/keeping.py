@@ -20,6 +20,7 @@ from replication.copy_fetch import Fetched
 from replication.disk import Disk, RealDisk, Source, remove_tree
 from replication.events import Archived
 from replication.manifest import FileRecord, Held
+from replication.overlaps import notes_untrusted, told_notes
 from replication.places import Places
 from replication.revising import Reviser
 from replication.sendable import Sendable, SendableFile
@@ -27,7 +28,6 @@ from replication.version import Point, Version
 
 CONFLICTS: Final = "conflicts"
 ANCESTORS: Final = "ancestors"
-IS_VERSION: Final = "is_version"
 _BORROWED: Final = "borrowed"
 _BORROWING: Final = "borrowing"
 
@@ -102,6 +102,8 @@ class Keepsakes:
             wall_clock,
             disk,
         )
+        #: What others merged into the state, with a version that holds it; no copy of it need be here.
+        self.heard_merged: Mapping[str, Point] = {}
         #: Something was kept, marked or removed since `read`.
         self.is_stale = True
         self._kept: list[Keeping] = []
@@ -138,8 +140,14 @@ class Keepsakes:
             kept_at_seconds=self._wall_clock(),
             replaced_by=replaced_by,
             is_version=is_version,
+            holds=self._merged_into(version),
         )
         self._kept.append(keeping)
+
+    def _merged_into(self, version: Version) -> tuple[str, ...]:
+        """Name the conflicts that a state holds, of which nobody could tell when it is a conflict itself."""
+        heard = (name for name, point in self.heard_merged.items() if version.has(point))
+        return tuple(dict.fromkeys((*self.reviser.merged_in(version), *heard)))
 
     def keep_ancestor(self, parent: Held, sources: Mapping[str, Source]) -> None:
         """Keep what a leadership begins with; without it merges are less exact, so a failure is only told."""
@@ -160,14 +168,13 @@ class Keepsakes:
         self.conflicts.archive.remove(self.conflicts.archive.find(identifier))
 
     def mark_merged(self, identifiers: Sequence[str], point: Point) -> None:
-        """Remember of conflicts of this node that a version holds them; those that are gone meanwhile are passed over."""
+        """Remember of conflicts that a version holds them, of borrowed ones too: they may be scheduled to be merged here."""
         self.is_stale = True
-        for identifier in identifiers:
-            copy = self.conflicts.archive.find_or_none(identifier)
-            if copy is not None and not copy.notes.get("merged_into"):
-                self.conflicts.archive.note(
-                    copy, merged_into=str(point), merged_at=self._wall_clock(), scheduled=None
-                )
+        for archive in (self.conflicts.archive, self.borrowed):
+            for identifier in identifiers:
+                copy = archive.find_or_none(identifier)
+                if copy is not None and not copy.notes.get("merged_into"):
+                    archive.note(copy, merged_into=str(point), merged_at=self._wall_clock(), scheduled=None)
 
     def borrow(self, fetched: Fetched, *, is_ancestor: bool) -> Copy:
         """Keep what was fetched from another node; it is not where it was put any more.
@@ -181,7 +188,7 @@ class Keepsakes:
         now = self._wall_clock()
         try:
             if not is_ancestor:
-                notes = {"kept_at": now, IS_VERSION: fetched.document.get(IS_VERSION) is True}
+                notes = {"kept_at": now, **notes_untrusted(fetched.document)}
                 return self.borrowed.keep(fetched.version, files, sources, notes)
             copy = self.ancestors.keep(fetched.version, files, sources, kept_at_seconds=now)
         finally:
@@ -218,8 +225,11 @@ class Keepsakes:
             tuple(self.ancestors.archive.copies()),
             pending,
             self._failed(),
-            Archived(unsettled, self.reviser.merged(held)),
+            Archived(unsettled, self.reviser.merged(held), self._unmerged()),
         )
+
+    def _unmerged(self) -> tuple[str, ...]:
+        return tuple(copy.identifier for copy in self.borrowed.copies() if not copy.notes.get("merged_into"))
 
     def _failed(self) -> dict[str, str]:
         copies = [copy for copy in self.borrowed.copies() if copy.notes.get("failure")]
@@ -263,5 +273,4 @@ class Keepsakes:
             SendableFile(FileRecord(name, 0, "", 0o700), owner.folder, is_folder=True) for name in parents
         ]
         files.sort(key=lambda one: one.record.name.split("/"))
-        notes = {IS_VERSION: copy.notes.get(IS_VERSION) is True}
-        return Sendable(copy.version, True, tuple(files), notes)
+        return Sendable(copy.version, True, tuple(files), told_notes(copy))

@@ -39,6 +39,8 @@ class Ledger:
         self.files: tuple[FileRecord, ...] | None = None
         #: It was changed by somebody who must not: no version stands here.
         self.is_altered = False
+        #: Leaderships of this node of which something was written since this daemon's start.
+        self.led: set[int] = set()
         self.retry_at = -math.inf
         # Numbers up to this one were given before, by this node before its disk was put back.
         self._clock_floor = -1
@@ -79,6 +81,8 @@ class Ledger:
         """It is durable; return whether the version is another than before."""
         is_new = self.own is None or held.version != self.own.version
         self.pending = self.revising = None
+        if held.is_leading:
+            self.led.add(held.version.gid)
         if self.claim == held.version.gid:
             self.claim = None
         self._hold(held)

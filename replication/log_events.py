@@ -117,7 +117,7 @@ EVENTS: Final[dict[str, tuple[Level, str]]] = {
     ),
     "upload_refused": (
         WARNING,
-        "A replica asked for the state and does not get it; `why` is the metric's label, the reason a sentence.",
+        "A replica asked for the state, or for a kept copy, and does not get it; `why` is the metric's label, the reason a sentence.",
     ),
     "transfer_started": (FULLDEBUG, "A copy process was started."),
     "version_sent": (

@@ -9,6 +9,7 @@ unknown ones are ignored, so that our own versions can be mixed.
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import Final, TypeVar
 
@@ -40,6 +41,9 @@ MAXIMUM_COUNT: Final = 2**53
 MAXIMUM_SECONDS: Final = 1e6
 """No duration that anybody speaks of here is longer than eleven days."""
 
+REMEMBERED: Final = 64
+"""So many of the latest versions and addresses are remembered as texts: one for each of fifty replicas."""
+
 _STATES: Final = {state.value: state for state in State}
 _T = TypeVar("_T")
 
@@ -66,7 +70,7 @@ def encode_report(report: Report) -> ClassAd:
         ("ReplicationMerged", " ".join(report.merged[-IDENTIFIERS_LIMIT:])),
     ]
     if report.version is not None:
-        items.append(("ReplicationVersion", json.dumps(report.version.to_document(), separators=(",", ":"))))
+        items.append(("ReplicationVersion", _version_text(report.version)))
     return ClassAd(items)
 
 
@@ -94,6 +98,12 @@ def decode_report_untrusted(ad: ClassAd) -> Report:
         conflicts=_identifiers(ad.get_string("ReplicationConflicts", "")),
         merged=_identifiers(ad.get_string("ReplicationMerged", "")),
     )
+
+
+# Idle replicas say the same again and again, each to all others; what is remembered need not be worked out anew.
+@functools.lru_cache(maxsize=REMEMBERED)
+def _version_text(version: Version) -> str:
+    return json.dumps(version.to_document(), separators=(",", ":"))
 
 
 def version_untrusted(text: str) -> Version:
@@ -208,6 +218,7 @@ def encode_answer(answer: Answer) -> ClassAd:
 # --- small parts ------------------------------------------------------------------------------------------------
 
 
+@functools.lru_cache(maxsize=REMEMBERED)
 def member_untrusted(text: str) -> Member:
     """Read a member's numeric address, whether it stands in `<>` with parameters or plainly.
 

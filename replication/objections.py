@@ -12,6 +12,7 @@ import attrs
 
 from replication.events import State, UploadAsked
 from replication.peers import Wanted, leader_of, relation_to
+from replication.replica_settings import Member
 from replication.version import Relation, Version
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ class Objection:
     #: request is not granted (`replication.families.REJECT_REASONS`).
     label: str
     sentence: str
+
+
+_NOT_A_MEMBER = Objection("not_a_member", "it is no member of REPLICATION_LIST")
 
 
 def to_version(
@@ -64,11 +68,31 @@ def to_download(replica: Replica, download: Download, wanted: Wanted | None) -> 
 def to_upload(replica: Replica, asked: UploadAsked) -> Objection | None:
     """Say why our state is not sent to whoever asks for it."""
     if asked.peer not in replica.peers:
-        return Objection("not_a_member", "it is no member of REPLICATION_LIST")
+        return _NOT_A_MEMBER
     if replica.version is None:
         return Objection("other", "there is no state here")
     if not asked.is_ours and replica.state is not State.LEADER:
         return Objection("other", "only a leader sends to a condor_replication")
-    if len(replica.uploads) >= replica.settings.maximum_uploads:
-        return Objection("too_many", f"{len(replica.uploads)} uploads are under way")
-    return None
+    return _to_another(replica, len(replica.uploads))
+
+
+def to_copy(replica: Replica, peer: Member, copies: int, *, is_kept: bool) -> Objection | None:
+    """Say why a kept copy is not sent to whoever asks for it.
+
+    Args:
+        replica: this node's.
+        peer: who asks.
+        copies: how many kept copies are being sent.
+        is_kept: there is such a copy.
+    """
+    if peer not in replica.peers:
+        return _NOT_A_MEMBER
+    if not is_kept:
+        return Objection("other", "what it asks for is not kept here")
+    return _to_another(replica, len(replica.uploads) + copies)
+
+
+def _to_another(replica: Replica, uploads: int) -> Objection | None:
+    if uploads < replica.settings.maximum_uploads:
+        return None
+    return Objection("too_many", f"{uploads} uploads are under way")

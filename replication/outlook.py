@@ -72,16 +72,16 @@ class Outlook:
             time=time.time(),
         )
         return view.status_of(
-            self._machine(), self._telling.lag, boottime.now(), names=self._telling.name, around=around
+            self.machine(), self._telling.lag, boottime.now(), names=self._telling.name, around=around
         )
 
-    def _machine(self) -> Replica:
+    def machine(self) -> Replica:
         """The machine; before the pair was read one that holds nothing, for whoever asks so early."""
         return self._replica() or Replica(self._settings().replica(), None, 0, boottime.now())
 
     def freshness(self) -> view.Freshness:
         """How far this node's replica may lag."""
-        return view.freshness(self._machine(), self._telling.lag, boottime.now())
+        return view.freshness(self.machine(), self._telling.lag, boottime.now())
 
     def pages(self, life: Life[Loaded], common: DaemonMetrics) -> HttpServer:
         """Make the server of the pages."""

@@ -256,7 +256,9 @@ class Pair:
             if progress(self._disk, self.places, journal, place) is not Progress.DONE:
                 assert not is_controllee_running(), "a change of the state under a running controllee"
                 perform(self._disk, self.places, journal, place)
-        for folder in {path.parent: None for path in self.places.paths}:
+        # An append in place changes no name.
+        moved = [one for one, move in zip(self.places.paths, journal.moves, strict=True) if not move.start]
+        for folder in {path.parent: None for path in moved}:
             self._disk.sync(folder)
         self._retire_text(journal.held.version)
         self._disk.replace(self._truth, encode_held(journal.held), mode=0o600, owner=self.places.owner)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import attrs
 
@@ -110,7 +110,10 @@ class Peer:
         """Whether it reported these bytes durable, or a state that grew out of them."""
         if self.version is None or not self.version.has(own.version.point):
             return False
-        return self.version.point != own.version.point or self.fingerprint == own.fingerprint
+        if self.version.point == own.version.point:
+            return self.fingerprint == own.fingerprint
+        # Of a name that HTCondor gave, or nobody, there may be several states: theirs may have grown out of another.
+        return own.version.is_rooted or bool(own.version.lineage)
 
 
 @attrs.frozen
@@ -126,8 +129,10 @@ class Wanted:
 
 def leader_of(peers: Iterable[Peer], now: float) -> Peer | None:
     """Return the replica whose had leads: of several the one with the largest gid, which is the latest epoch."""
-    leading = [p for p in peers if p.is_alive(now) and p.is_leading and p.version is not None]
-    return max(leading, key=lambda p: p.version.point if p.version else Point(0, 0), default=None)
+    leading = [
+        (p.version.point, p) for p in peers if p.is_alive(now) and p.is_leading and p.version is not None
+    ]
+    return max(leading, key=lambda pair: pair[0], default=(None, None))[1]
 
 
 def relation_to(own: Own | None, version: Version, its_fingerprint: str = "") -> Relation:
@@ -140,7 +145,7 @@ def relation_to(own: Own | None, version: Version, its_fingerprint: str = "") ->
     if relation in {Relation.DIVERGED, Relation.UNKNOWN} and _is_more(own.version, version):
         return Relation.NEWER
     # HTCondor calls a state 0 of which it knows nothing, and takes any other for newer.
-    if relation is Relation.UNKNOWN and own.version.gid == 0 and version.gid != 0:
+    if relation is Relation.UNKNOWN and own.version.gid == 0:
         return Relation.NEWER
     return relation
 
@@ -207,7 +212,9 @@ def lacking(own: Own | None, peers: Iterable[Peer], now: float) -> tuple[Member,
     return tuple(p.member for p in peers if p.is_ours and p.is_alive(now) and not p.holds(own))
 
 
-def is_overtaken(own: Own | None, epoch: int | None, versions: Iterable[Version], *, is_late: bool) -> bool:
+def is_overtaken(
+    own: Own | None, epoch: int | None, versions: Iterable[Version], led: Collection[int], *, is_late: bool
+) -> bool:
     """Whether had leads with an epoch that is over: it, or this daemon, was stopped for a long time.
 
     Its controllee is dead by then (had's guard sees to that), and something later may have been installed.
@@ -216,12 +223,13 @@ def is_overtaken(own: Own | None, epoch: int | None, versions: Iterable[Version]
         own: what this node holds.
         epoch: had's; None if it knows none.
         versions: all that are known.
+        led: the leaderships of this node of which something was written.
         is_late: the beginning was missed, so the epoch need not be larger than all that are known.
     """
     if epoch is None or own is None or own.version.gid == epoch or own.held.is_leading:
         return False
-    if any(epoch == point.gid for version in versions for point in version.history):
-        # Somebody's history has it already, or ours has gone on from it.
+    if epoch in led or any(epoch == point.gid for version in versions for point in version.history):
+        # Somebody's history has it already, or ours has gone on from it, or was given up for another leader's.
         return True
     # Where the beginning was missed an epoch is still later than all before it. (HTCondor's gids are no epochs.)
     return is_late and epoch < own.version.gid and (own.version.is_rooted or own.version.lineage != ())

@@ -94,7 +94,7 @@ class Replica:
         self.revisions = Revisions()
         #: What had leads with, as it says; None while it does not, or is a real one.
         self.epoch: int | None = None
-        self.started_at = now
+        self.started_at = self.listens_since = now
         self.is_ending = False
         self.look = Look.UNSETTLED if held is not None and held.is_leading else Look.RESTING
         self._instance = instance
@@ -169,6 +169,11 @@ class Replica:
         self._due = min(d for d in deadlines(self) if d > self._now)
         return self._effects
 
+    @property
+    def has_listened(self) -> bool:
+        """Whether every other replica has answered, is gone, or was silent for T since this one began, or woke."""
+        return all(p.has_answered(self._now, self.listens_since, self.settings) for p in self.peers.values())
+
     def behind(self) -> tuple[Member, ...]:
         """The replicas of ours that are heard and lack what is held here."""
         return readings.lacking(self.ledger.own, self.peers.values(), self._now)
@@ -237,9 +242,8 @@ class Replica:
         peer.take(report, self._now)
         if self.state is State.LEADER and self.ledger.stay_ahead_of(report):
             self._remark("clock_behind", peer=report.sender)
-        merged = self.revisions.found_merged(report, self.version)
-        if merged and report.version is not None:
-            self._emit(effects.MarkMerged(merged, report.version.point))
+        for point, merged in self.revisions.found_merged(report, self.version).items():
+            self._emit(effects.MarkMerged(merged, point))
 
     def _linked(self, peer: Peer, *, is_ours: bool) -> None:
         is_new = peer.is_ours is not is_ours
@@ -281,7 +285,8 @@ class Replica:
             if is_begun:
                 self._watch()
             return
-        if readings.is_overtaken(self.ledger.own, event.epoch, self._versions(), is_late=not is_begun):
+        own, led = self.ledger.own, self.ledger.led
+        if readings.is_overtaken(own, event.epoch, self._versions(), led, is_late=not is_begun):
             self._remark("leadership_refused", epoch=event.epoch, gid=max(self.known_gids()))
             return
         self._lead(event.epoch, is_begun=is_begun)
@@ -337,11 +342,12 @@ class Replica:
     def _notice_standstill(self, late_seconds: float) -> None:
         """Had may have begun anything while this daemon stood still: its word is awaited before the state is touched.
 
-        What had said meanwhile is read first, and is old.
+        What had said meanwhile is read first, and is old. So is what the others said: they are listened to anew.
         """
         is_first = self._said is None
         if not is_first and late_seconds > self.settings.timeout_seconds / 4:
             self._has_had_spoken = False
+            self.listens_since = self._now
             self._hears_from = self._now + self.settings.timeout_seconds / 4
             self.awaits_had_until = self._now + self._patience(is_real=self.ledger.is_leading)
 
@@ -435,8 +441,7 @@ class Replica:
 
     def _revise(self) -> None:
         """Have what is scheduled done, once while the controllee is gone."""
-        if not (self.ledger.is_busy or self.is_installing):
-            self.revisions.take_up(self.version)
+        self.revisions.take_up(self.version, is_changing=self.ledger.is_busy or self.is_installing)
         if revisions.is_due(self) and self.is_resting and self.ledger.is_written:
             self.revisions.is_tried = True
             self._emit(effects.Revise(self.ledger.revise(self.known_gids())))
@@ -601,7 +606,7 @@ class Replica:
 
     def _change_state(self) -> None:
         if self.state is State.VERSION_REQUESTING:
-            if all(p.has_answered(self._now, self.started_at, self.settings) for p in self.peers.values()):
+            if self.has_listened:
                 if self.wanted() is None:
                     self._become(State.BACKUP, Reason.NOTHING_NEWER)
                 else:
@@ -658,7 +663,7 @@ class Replica:
     # --- speaking ---------------------------------------------------------------------------------------------
 
     def _speak(self) -> None:
-        """Report to all of ours three times each T and on news, to one that has just been reached at once."""
+        """Report to all of ours twice each T and on news, to one that has just been reached at once."""
         said = speech.compose(self)
         is_due = said != self._said or self._now >= self.next_report_at
         if is_due:

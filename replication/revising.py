@@ -8,7 +8,8 @@ conflict of another node is borrowed from there before, with the ancestor that a
 the conflict be the state; what stood there is kept as a conflict in turn.
 
 One partition may leave several conflicts of one history, each where somebody gave it up: a follower's, and its leader's,
-which holds all of the follower's and more. What one conflict holds of another is merged once (`_covers`).
+which holds all of the follower's and more. Or both sides merged the same conflict, and the loser's state holds it too.
+What one conflict holds of another is merged once (`replication.overlaps`).
 
 A conflict is merged once, whatever crashes: before the pair changes, each conflict notes the version that will hold it
 (`merging_into`), and the first thing at every start is to see whether that version came to be (`resolve`).
@@ -33,9 +34,10 @@ from replication.archive import Archive, ArchiveError, Copy
 from replication.disk import Disk, RealDisk
 from replication.events import IDENTIFIERS_LIMIT
 from replication.manifest import FileRecord, Held, total_bytes
+from replication.overlaps import covers, grew_out_of, holds, is_in, merged_in, point_of
 from replication.places import Places
 from replication.staging import Start
-from replication.version import Point, VersionError, parse_text_untrusted
+from replication.version import Point, Version
 
 BORROWED_LIMIT: Final = 16
 """So many conflicts of others are kept after they were merged here; their owners have their own copies."""
@@ -124,7 +126,7 @@ class Reviser:
         found = [
             one
             for one in found
-            if one.act is Act.RESTORE or not any(_covers(other, one.copy) for other in merges)
+            if one.act is Act.RESTORE or not any(covers(other, one.copy) for other in merges)
         ]
         return sorted(
             found, key=lambda one: (one.act is Act.MERGE, float(one.copy.notes.get("kept_at") or 0.0))
@@ -134,9 +136,18 @@ class Reviser:
         """Give the conflicts that went into what is held, the newest last."""
         if held is None:
             return ()
-        done = [copy for _, copy in self._copies() if _is_in(copy, held)]
+        done = [copy for _, copy in self._copies() if is_in(copy, held.version)]
         done.sort(key=lambda copy: float(copy.notes.get("merged_at") or 0.0))
-        return tuple(dict.fromkeys(copy.identifier for copy in done))[-IDENTIFIERS_LIMIT:]
+        names = [name for copy in done for name in (*holds(copy), copy.identifier)]
+        return tuple(dict.fromkeys(names))[-IDENTIFIERS_LIMIT:]
+
+    def merged_in(self, version: Version) -> tuple[str, ...]:
+        """Name all conflicts that a version of this node's holds."""
+        return tuple(merged_in((copy for _, copy in self._copies()), version))
+
+    def lacks(self, identifier: str) -> tuple[str, ...]:
+        """Name the conflicts that another one holds and that are not here, so that it cannot be merged."""
+        return tuple(name for name in holds(self._known(identifier)[1]) if self.find(name) is None)
 
     def _copies(self) -> list[tuple[Archive, Copy]]:
         return [(archive, copy) for archive in self._archives for copy in archive.copies()]
@@ -163,7 +174,7 @@ class Reviser:
         if copy.notes.get("merged_into"):
             raise RevisionError(f"{identifier} is in version {copy.notes['merged_into']} already")
         for _, other in self._copies():
-            if act is Act.MERGE and other.notes.get("merged_into") and _covers(other, copy):
+            if act is Act.MERGE and other.notes.get("merged_into") and covers(other, copy):
                 raise RevisionError(f"{identifier} is a part of {other.identifier}, which was merged before")
         archive.note(copy, scheduled={"act": act.value, "by": by, "since": self._wall_clock()}, failure=None)
 
@@ -266,7 +277,7 @@ class Reviser:
         self._note(staged.done, merging_into=None, **self._settled(point))
         merged = [one.copy for one in staged.done if one.act is Act.MERGE]
         for archive, copy in self._copies():
-            if not copy.notes.get("merged_into") and any(_covers(one, copy) for one in merged):
+            if not copy.notes.get("merged_into") and any(covers(one, copy) for one in merged):
                 archive.note(copy, **self._settled(point))
         self._make_room()
 
@@ -281,8 +292,8 @@ class Reviser:
                 text = copy.notes.get("merging_into")
                 if not text:
                     continue
-                is_held = held is not None and held.version.has(_point(text))
-                notes = self._settled(_point(text)) if is_held else {}
+                is_held = held is not None and held.version.has(point_of(text))
+                notes = self._settled(point_of(text)) if is_held else {}
                 archive.note(copy, merging_into=None, **notes)
 
     def _settled(self, point: Point) -> dict[str, Any]:
@@ -316,18 +327,41 @@ class Reviser:
 
     def _merge(self, held: Held, present: LogContents, archive: Archive, copy: Copy) -> Merged:
         """Merge one conflict into what is there."""
+        other = self._log_of(archive, copy)
+        base = self._base(held, copy)
+        before = None if base is None or len(base[1].files) != 1 else self._log_of(*base)
+        if base is not None and before is not None:
+            for one in self._common(held, base[1], copy):
+                # It is on both sides, so it is part of what a merge starts from.
+                before = self._merge(held, before, *one).contents
+        return merge(before, present, other, self._half_life_seconds())
+
+    def _log_of(self, archive: Archive, copy: Copy) -> LogContents:
         if len(copy.files) != 1:
             raise RevisionError(f"{copy.identifier} is not one file, so no Accountant's log; export it")
-        other = self._contents(archive.path_of(copy, copy.files[0].name), copy.files[0])
-        base, before = self._base(held, copy), None
-        if base is not None and len(base[1].files) == 1:
-            owner, kept = base
-            before = self._contents(owner.path_of(kept, kept.files[0].name), kept.files[0])
-        return merge(before, present, other, self._half_life_seconds())
+        return self._contents(archive.path_of(copy, copy.files[0].name), copy.files[0])
+
+    def _common(self, held: Held, base: Copy, copy: Copy) -> list[tuple[Archive, Copy]]:
+        """Find the conflicts that were merged into what is held and into another one, and are not in their base."""
+        found: dict[str, tuple[Archive, Copy]] = {}
+        copies = self._copies()
+        points = merged_in((one for _, one in copies), held.version)
+        for name in holds(copy):
+            known = self.find(name)
+            if known is None:
+                raise RevisionError(
+                    f"{copy.identifier} holds {name}, which is not kept here: what of it is charged already"
+                    " cannot be told; export it instead"
+                )
+            parts = [(archive, one) for archive, one in copies if grew_out_of(known[1], one)]
+            found |= {one.identifier: (archive, one) for archive, one in (*parts, known)}
+        in_base = {name for name, point in points.items() if base.version.has(point)} | {*holds(base)}
+        common = [one for name, one in found.items() if name in points and name not in in_base]
+        return sorted(common, key=lambda one: one[1].version.point)
 
     def _base(self, held: Held, copy: Copy) -> tuple[Archive, Copy] | None:
         """Find what is held already of a conflict: an earlier part of it that was merged, else the common ancestor."""
-        parts = [one for one in self._copies() if _is_in(one[1], held) and _covers(copy, one[1])]
+        parts = [one for one in self._copies() if is_in(one[1], held.version) and grew_out_of(copy, one[1])]
         if parts:
             return max(parts, key=lambda one: one[1].version.point)
         ancestor = self._ancestors.base_of(held.version, copy.version)
@@ -348,19 +382,6 @@ class Reviser:
             raise RevisionError(f"{path}: {error}") from error
 
 
-def _covers(one: Copy, other: Copy) -> bool:
-    """Whether one conflict holds all that another holds: it grew out of it, and neither was changed by other hands."""
-    are_versions = one.notes.get("is_version") and other.notes.get("is_version")
-    is_later = one.version.point != other.version.point and one.version.has(other.version.point)
-    return bool(are_versions) and is_later
-
-
-def _is_in(copy: Copy, held: Held) -> bool:
-    """Whether a conflict went into what is held."""
-    text = copy.notes.get("merged_into")
-    return bool(text) and held.version.has(_point(text))
-
-
 def _plan(act: Act, base: str | None, **more: Any) -> dict[str, Any]:
     """Make the document of a plan; every key is always there."""
     return {"kind": act.value, "base": base, "rows": [], "warnings": [], "files": [], "bytes": 0, **more}
@@ -374,11 +395,3 @@ def _row(row: Row) -> dict[str, Any]:
         "priority": list(row.priority),
         "notes": list(row.notes),
     }
-
-
-def _point(text: Any) -> Point:
-    """Read what `str` made of a point; nonsense is a version that never was."""
-    try:
-        return parse_text_untrusted(str(text).replace(".", "\n").encode())
-    except VersionError:
-        return Point(-1, 0)

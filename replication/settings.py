@@ -26,6 +26,7 @@ from daemoncore.membership import (
 from daemoncore.places import had_dir, read_log, read_owner
 from daemoncore.policy_check import check_policy
 from daemoncore.shared_settings import shared_hash
+from daemoncore.state_files import state_paths
 from replication.replica_settings import ReplicaSettings
 from replication.transfer_terms import TRANSFERER
 
@@ -239,7 +240,7 @@ def _find_me(lists: _Lists, port: int | None, examination: Examination) -> Membe
 
 def _read_state(examination: Examination) -> tuple[tuple[Path, ...], bool]:
     """Return the files, or the folder, of STATE_FILE."""
-    items = examination.items("STATE_FILE")
+    items = state_paths(examination.configuration)
     paths = tuple(Path(item) for item in items)
     folders = [path for item, path in zip(items, paths, strict=True) if item.endswith("/") or path.is_dir()]
     if not paths:

@@ -270,6 +270,10 @@ class Store:
         """See `effects.MarkMerged`."""
         self.run_in_background(lambda: self._keepsakes.mark_merged(identifiers, point))
 
+    def heard_merged(self, merged: Mapping[str, Point]) -> None:
+        """These conflicts are merged into what is held, by whomever; a copy of it that is kept says so."""
+        self._keepsakes.heard_merged = merged
+
     def _replace(
         self,
         act: Callable[[], Look],
@@ -318,8 +322,7 @@ class Store:
         """This is held now."""
         if held.version != self._version:
             self._version, self.changed_at = held.version, self._wall_clock()
-        if not self._holdings.hold(held, name):
-            self._vigil.want()
+        self._holdings.hold(held, name)
 
     def _warm(self) -> None:
         """Read what was installed, a piece at a time between other acts, so that it can grow cheaply."""

@@ -1,8 +1,8 @@
 """Runs all tests, the fast ones first, and ends with one line of counts: `python -m tests.run`.
 
 One phase is one pytest. The unit tests and the end to end tests measure time, so each of them has the machine to
-itself; the simulation only computes, so it uses both cores. Options on the command line go to every phase, as in
-`python -m tests.run -k election`.
+itself; the simulation only computes, so it uses both cores. Tests of real daemons that wait for what happens and measure
+nothing share the machine. Options on the command line go to every phase, as in `python -m tests.run -k election`.
 """
 
 import os
@@ -23,7 +23,8 @@ PHASES = {
     "unit": [f"--ignore=tests/{folder}" for folder in (*APART, "bench")],
     "scenarios": ["tests/scenarios"],
     "simulation": ["tests/simulation", "-n", "2"],
-    "end to end": ["tests/end_to_end"],
+    "end to end": ["tests/end_to_end", "-m", "not untimed"],
+    "end to end, untimed": ["tests/end_to_end", "-m", "untimed", "-n", "3", "--dist", "loadfile"],
 }
 
 NO_TESTS_COLLECTED = 5

@@ -41,6 +41,7 @@ SANS_IO = [
             "pool",
             "ranking",
             "readiness",
+            "replica_messages",
             "replica_words",
             "requests",
             "speech",

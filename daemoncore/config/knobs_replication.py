@@ -52,7 +52,8 @@ REPLICATION: tuple[Knob, ...] = (
         "STATE_FILE",
         Kind.LIST,
         "$(NEGOTIATOR_STATE_FILE:$(SPOOL)/Accountantnew.log)",
-        "What is replicated: one file, several, or one folder (spelled with a slash at its end). Default:"
+        "What is replicated: one file, several, or one folder (spelled with a slash at its end), with absolute paths."
+        " Default:"
         " NEGOTIATOR_STATE_FILE, as it was called before 7.2, else the accountant's log in SPOOL.",
         daemons=("had", "replication"),
     ),
@@ -84,7 +85,7 @@ REPLICATION: tuple[Knob, ...] = (
     Knob(
         "PRIORITY_HALFLIFE",
         Kind.SECONDS,
-        "86400",
+        "86400.0",
         "The negotiator's: after so long without use a user's priority has halved. A merge of Accountant logs decays by it.",
         minimum=1,
         daemons=("negotiator", "replication"),

@@ -86,6 +86,11 @@ class Accountant:
         return customers(self._log.ads)
 
     @property
+    def used_seconds(self) -> float:
+        """What all users were charged for since the beginning."""
+        return sum(number(self._log.ads[CUSTOMER + user], "AccumulatedUsage") for user in self.customers)
+
+    @property
     def matches(self) -> dict[str, str]:
         """The user of every slot that is held, by the slot's name."""
         return {

@@ -4,7 +4,8 @@ It runs under `had` as HTCondor's condor_negotiator would, and does in small wha
 charges users for the slots they hold, lets jobs end, and matches waiting jobs to free slots, the most deserving user
 first. The jobs are made up (a seeded generator: the same seed tells the same story); the accounting is real. It lives in
 HTCondor's format in the file that `had` names in HAD_STATE_FILE, each cycle is one durable transaction there, and
-what a reader sees on stdout as `cycle=12 epoch=257 matched=3 users=4` is on the disk already.
+what a reader sees on stdout as `cycle=12 epoch=257 matched=3 users=4 used=61` is on the disk already; `used` is the sum of
+all users' seconds.
 
 Fencing: HAD_EPOCH is the number of the leadership that started this process, HAD_EPOCH_FILE holds the present one
 of this node. Right before each commit the file is read. A larger number is the same leadership under a new name (two
@@ -178,7 +179,7 @@ def negotiate(options: argparse.Namespace) -> int:
     pool = Pool(accountant, Dice(options.seed))
     say(
         f"started node={os.environ.get('HAD_NODE', '-')} epoch={fence.epoch} state={os.environ.get('HAD_STATE', '-')}"
-        f" users={len(accountant.customers)} dropped_bytes={log.contents.dropped_bytes} file={options.state_file}"
+        f" users={len(accountant.customers)} used={accountant.used_seconds:.0f} dropped_bytes={log.contents.dropped_bytes} file={options.state_file}"
     )
     cycle = 0
     while True:
@@ -186,7 +187,10 @@ def negotiate(options: argparse.Namespace) -> int:
         matched = pool.cycle(int(time.time()))
         fence.check()
         log.commit(f"epoch={fence.epoch} cycle={cycle}")
-        say(f"cycle={cycle} epoch={fence.epoch} matched={matched} users={len(accountant.customers)}")
+        say(
+            f"cycle={cycle} epoch={fence.epoch} matched={matched} users={len(accountant.customers)}"
+            f" used={accountant.used_seconds:.0f}"
+        )
         # A cycle that came late (a suspended machine) is skipped, not made up for.
         elapsed = time.monotonic() - started
         next_cycle = started + (elapsed // options.period + 1) * options.period

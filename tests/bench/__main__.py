@@ -20,6 +20,7 @@ from tests.bench.faults import RECOVER_SECONDS, Faults
 from tests.bench.idle import SETTLE_SECONDS, measure_idle
 from tests.bench.measures import BY_SLUG
 from tests.bench.report import Results
+from tests.bench.state_bench import STATE_SCENARIOS, StateBench
 from tests.end_to_end.networks import Loopback, Namespaces
 from tests.end_to_end.pool import Pool
 
@@ -31,7 +32,13 @@ SCENARIOS = (
     "daemon_killed",
     "controllee_killed",
     "idle",
+    *STATE_SCENARIOS,
 )
+#: What `--only` takes.
+GROUPS = {
+    "election": [name for name in SCENARIOS if name not in STATE_SCENARIOS],
+    "replication": list(STATE_SCENARIOS),
+}
 IDLE_CELLS = ((3, 2.0), (20, 2.0))
 #: What hosts apart need in their configuration: who may speak is decided by address.
 APART = {
@@ -52,13 +59,20 @@ def parse(argv):
         "--timeouts", type=seconds, default=[0.2, 1.0, 2.0], metavar="T,...", help="values of T"
     )
     parser.add_argument("--runs", type=int, default=5, help="runs of each scenario in each cell")
-    parser.add_argument("--scenarios", type=words, default=list(SCENARIOS), help=f"of {','.join(SCENARIOS)}")
+    parser.add_argument("--scenarios", type=words, help=f"of {','.join(SCENARIOS)}")
+    parser.add_argument(
+        "--only", choices=GROUPS, help="the scenarios of one part; the same as naming them all"
+    )
     parser.add_argument("--idle-seconds", type=float, default=60.0, help="how long an idle pool is looked at")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every single figure there")
     parser.add_argument(
-        "--quick", action="store_true", help="three members, T = 0.2 and 1, 3 runs: two minutes"
+        "--quick",
+        action="store_true",
+        help="three members, T = 0.2 and 1, 3 runs, no replication: two minutes",
     )
     options = parser.parse_args(argv)
+    if options.scenarios is None:
+        options.scenarios = GROUPS.get(options.only, GROUPS["election"] if options.quick else list(SCENARIOS))
     unknown = set(options.scenarios) - set(SCENARIOS)
     if unknown:
         parser.error(f"unknown scenarios: {', '.join(sorted(unknown))}")
@@ -83,7 +97,7 @@ class Bench:
         self.options = options
         self.folder = folder
         self.results = Results()
-        self.faults = [name for name in options.scenarios if name != "idle"]
+        self.faults = [name for name in options.scenarios if name not in {"idle", *STATE_SCENARIOS}]
         self.reason = why_not_apart()
         if self.reason and "network_cut" in self.faults:
             self.faults.remove("network_cut")
@@ -93,6 +107,13 @@ class Bench:
         self.network, self.knobs = (Loopback, {}) if self.reason else (Namespaces, APART)
         self.idle_cells = IDLE_CELLS[:1] if options.quick else IDLE_CELLS
         self.cells = [(n, t) for t in options.timeouts for n in options.members] if self.faults else []
+        self.states = StateBench(
+            folder,
+            (self.network, self.knobs),
+            is_apart=self.reason is None,
+            idle_seconds=options.idle_seconds,
+            runs=options.runs,
+        )
 
     def estimate_seconds(self):
         """Return about how long it will take: what the scenarios wait for, and the start of daemons on few cores."""
@@ -101,7 +122,8 @@ class Bench:
             self.options.runs * (each + (3 * t + 0.15 * n) * len(self.faults) / 3) for n, t in self.cells
         )
         idle = sum(self.options.idle_seconds + SETTLE_SECONDS + 5 + n / 2 for n, _ in self.idle_cells)
-        return cells + idle * ("idle" in self.options.scenarios)
+        states = sum(self.states.estimate_seconds(name) for name in self._state_names())
+        return cells + idle * ("idle" in self.options.scenarios) + states
 
     def run(self):
         """Measure everything."""
@@ -112,6 +134,19 @@ class Bench:
         if "idle" in self.options.scenarios:
             for members, t in self.idle_cells:
                 self._idle(members, t)
+        for name in self._state_names():
+            self._state(name)
+
+    def _state_names(self):
+        return [name for name in STATE_SCENARIOS if name in self.options.scenarios]
+
+    def _state(self, name):
+        say(f"{name}: about {self.states.estimate_seconds(name):.0f} s")
+        self.results.load_averages.append(round(os.getloadavg()[0], 2))
+        try:
+            self.results.sections += self.states.measure(name)
+        except AssertionError as error:
+            self._failed(name, error)
 
     def _cell(self, members, t):
         """Measure one cell; a pool that does not come into order is replaced by a new one."""

@@ -109,6 +109,9 @@ class Faults:
         """Start the primary again and see it take the controllee back."""
         self.pool.wait_settled(seconds=self._patience_seconds)
         at = boottime.now()
+        replica = self.primary.replica
+        if replica and not replica.is_up:
+            replica.start()
         self.primary.start()
         after = self._new_life(at, self.primary)
         self.settle()

@@ -44,6 +44,8 @@ class Results:
         #: Seconds by T, slug and members.
         self.seconds = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
         self.costs = []
+        #: What was measured of replication (`state_figures.Section`).
+        self.sections = []
         #: What went wrong: a pool that did not come into order, a scenario that could not be measured.
         self.failures = []
         #: What could not be measured here, and why.
@@ -67,7 +69,8 @@ class Results:
                             f"{BY_SLUG[slug].title}, N={members}, T={t:g}: {late} of {len(values)} runs above "
                             f"{promise(t):g} s, the worst {max(values):.3f} s"
                         )
-        return found + [line for cost in self.costs for line in _broken_by(cost)]
+        found += [line for cost in self.costs for line in _broken_by(cost)]
+        return found + [line for section in self.sections for line in section.broken()]
 
     def as_json(self):
         """Return everything as plain values."""
@@ -82,6 +85,7 @@ class Results:
             "load_averages": self.load_averages,
             "cells": cells,
             "idle": [attrs.asdict(cost) for cost in self.costs],
+            "replication": [attrs.asdict(section) for section in self.sections],
             "failures": self.failures,
             "notes": self.notes,
         }
@@ -94,6 +98,7 @@ class Results:
         parts += [_table(t, slugs) for t, slugs in sorted(self.seconds.items())]
         if self.costs:
             parts.append(_idle_table(self.costs))
+        parts += [section.text() for section in self.sections]
         broken = [f"not held: {line}" for line in self.broken_promises()]
         wrong = [f"went wrong: {line}" for line in self.failures]
         notes = [f"not measured: {line}" for line in self.notes]

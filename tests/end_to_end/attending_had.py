@@ -16,14 +16,14 @@ from daemoncore.cedar.commands import Command
 from daemoncore.client import CallFailed, Client
 from daemoncore.startup import Options
 from had.loading import load
+from tests.end_to_end.ledger_controllee import HEAD, VALUE
 
-HEAD = b"107 1 CreationTimestamp 1700000000\n101 Counter. * *\n"
 REDIAL_SECONDS = 0.02
 
 
 def transaction(value):
     """Return what the controllee writes for a value."""
-    return f"105 \n103 Counter. Value {value}\n106 \n".encode()
+    return b"105 \n%b%d.000000\n106 \n" % (VALUE, value)
 
 
 class AttendingHad:

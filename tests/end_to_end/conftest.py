@@ -4,7 +4,7 @@ import pytest
 
 from tests.end_to_end.networks import Namespaces
 from tests.end_to_end.pool import Pool
-from tests.end_to_end.replica_stage import Stage
+from tests.end_to_end.replica_stage import Stage, Troupe
 
 
 @pytest.fixture
@@ -66,3 +66,18 @@ def impostor(stage):
     """Somebody at a member's place, who is gone afterwards."""
     with stage.impostor() as impostor:
         yield impostor
+
+
+@pytest.fixture
+def troupe(make_pool):
+    """Make replication daemons with hads of the test's own, `troupe(2)`; nothing runs before `start`."""
+    troupes = []
+
+    def make(count, *, places=0, **options):
+        pool = make_pool(count + places, has_replication=True, timeout_seconds=1, **options)
+        troupes.append(Troupe(pool, count))
+        return troupes[-1]
+
+    yield make
+    for one in troupes:
+        one.close()

@@ -3,8 +3,9 @@
     ledger_controllee.py FILE
 
 It appends the lines of `witness_controllee.py` to FILE, and `word pid epoch value state` to FILE.counts: `begin` with
-the value that it found and HAD_STATE, `count` after each value that it wrote, `end` when it gets SIGTERM. The state is a
-ClassAd log, one transaction a value, written in one go as HTCondor's negotiator does; each is synced if FILE.sync exists.
+the value that it found and HAD_STATE, `count` after each value that it wrote, `end` when it gets SIGTERM. The state is an
+Accountant's log, one transaction a value, written in one go as HTCondor's negotiator does; what is counted is the usage
+of one customer, so that diverged counts can be merged. Each is synced if FILE.sync exists.
 Standard library and `-I -S` only.
 """
 
@@ -14,7 +15,11 @@ import sys
 import time
 
 COUNT_SECONDS = 0.01
-HEAD = b"107 1 CreationTimestamp 1700000000\n101 Counter. * *\n"
+HEAD = (
+    b"107 1 CreationTimestamp 1700000000\n101 Accountant. * *\n103 Accountant. LastUpdateTime 1700000000\n"
+    b"101 Customer.counter@test * *\n103 Customer.counter@test Priority 0.500000\n"
+)
+VALUE = b"103 Customer.counter@test AccumulatedUsage "
 
 
 def last_value(path):
@@ -24,8 +29,8 @@ def last_value(path):
             lines = file.read().splitlines()
     except FileNotFoundError:
         return 0
-    values = [line.split()[3] for line in lines if line.startswith(b"103 Counter. Value ")]
-    return int(values[-1]) if values else 0
+    values = [line.split()[3] for line in lines if line.startswith(VALUE)]
+    return int(float(values[-1])) if values else 0
 
 
 def main():
@@ -50,7 +55,7 @@ def main():
         os.write(log, HEAD)
     while True:
         value += 1
-        os.write(log, f"105 \n103 Counter. Value {value}\n106 \n".encode())
+        os.write(log, b"105 \n%b%d.000000\n106 \n" % (VALUE, value))
         if os.path.exists(f"{path}.sync"):  # noqa: PTH110 -- as above
             os.fdatasync(log)
         tell("count", value)

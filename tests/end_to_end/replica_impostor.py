@@ -30,7 +30,7 @@ from replication.version import Version
 from tests.daemoncore.command_ports import Observer
 from transferer import versions
 from transferer.dial import dial
-from transferer.versions import End, Entry, Offer, Result
+from transferer.versions import End, Entry, EntryKind, Offer, Result
 
 PATIENCE_SECONDS = 15
 CHUNK_BYTES = 256 * 1024
@@ -170,13 +170,49 @@ class Fetch(Call):
     def give(self, version, *contents, **offered):
         """Send a whole version as it should be; return the receipt."""
         self.offer(version, *contents, **offered)
+        return self._give(contents)
+
+    def give_entries(self, version, entries, contents):
+        """Send a folder as it should be, a content for each entry; return the receipt."""
+        self.offer_entries(version, entries, is_folder=True)
+        folders = {place for place, entry in enumerate(entries) if entry.kind is EntryKind.FOLDER}
+        return self._give(contents, folders)
+
+    def _give(self, contents, folders=()):
         if not self.is_wanted():
             return End(Result.STALE)
         for place, content in enumerate(contents):
-            self.begin(place)
-            self.content(content)
-            self.digest(hashlib.sha256(content).digest())
+            if place not in folders:
+                self.begin(place)
+                self.content(content)
+                self.digest(hashlib.sha256(content).digest())
         return self.receipt()
+
+
+class Asked(Call):
+    """An impostor that asks for the state as a copy process does; the test says how far it goes."""
+
+    def want(self):
+        """Hear what is offered and want all of it; return how large each file is."""
+        offer = versions.read_offer(self.hear(), 1 << 40)
+        self.send(versions.encode_have(self.stream, [None for _ in offer.entries]))
+        return [entry.size for entry in offer.entries]
+
+    def take(self):
+        """Take a version of one file; return its bytes."""
+        (left,) = self.want()
+        message, content = self.hear(), bytearray()
+        assert message.get_int() == versions.Kind.CONTENT
+        while len(content) < left:
+            content += self.hear().rest() if self.stream.is_encrypted else self._raw(left - len(content))
+        assert self.hear().get_int() == versions.Kind.DIGEST
+        self.send(versions.encode_receipt(self.stream, End(Result.OK)))
+        return bytes(content)
+
+    def _raw(self, most_bytes):
+        if not self.stream.buffered_bytes:
+            self.stream.receive_data(self.connection.recv(CHUNK_BYTES))
+        return bytes(self.stream.receive_raw(most_bytes))
 
 
 class ReplicaImpostor:
@@ -215,7 +251,15 @@ class ReplicaImpostor:
 
     # --- speaking ---------------------------------------------------------------------------------------------
 
-    def call(self, to, command, *, source=None, settings=None):
+    @classmethod
+    def caller(cls, pool, node):
+        """Return one that only calls, from the address of a node that is real."""
+        self = cls.__new__(cls)
+        self.pool, self.node, self.entry = pool, node, node.replica_entry
+        self.loaded = load(Options(str(node.configuration)), pool.environment)
+        return self
+
+    def call(self, to, command, *, source=None, settings=None, kind=Call):
         """Have a command accepted by a replica; CopyFailed when it is not."""
         document = {
             "address": str(Address.parse(to.replica_entry).sinful()),
@@ -223,7 +267,7 @@ class ReplicaImpostor:
             "settings": dict(self.loaded.security_texts) | (settings or {}),
             "is_known_ours": True,
         }
-        return Call(*dial(document, command, PATIENCE_SECONDS))
+        return kind(*dial(document, command, PATIENCE_SECONDS))
 
     def report(self, *victims, **fields):
         """Report to replicas what is held here; see `report_ad`."""
@@ -261,7 +305,7 @@ class ReplicaImpostor:
 
     def ask(self, to, **attributes):
         """Ask a replica for the state, as its copy process would."""
-        call = self.call(to, Command.REPLICATION_FETCH)
+        call = self.call(to, Command.REPLICATION_FETCH, kind=Asked)
         call.say_ad(ClassAd({"HadProtocol": 1, "ReplicationSender": self.entry, **attributes}))
         return call
 

@@ -36,7 +36,7 @@ def demo(tmp_path):
 
     def run(*words, **more):
         with start(*words, **more) as process:
-            out, err = process.communicate(timeout=90)
+            out, err = process.communicate(timeout=150)
         return process.returncode, out, err
 
     run.start, run.folder, run.living = start, folder / "demo", lambda: living(mark) - {os.getpid()}
@@ -58,10 +58,12 @@ def test_the_demo_keeps_its_promises_and_clears_up(demo):
     status, out, err = demo()
     assert (status, err) == (0, ""), out + err
     table = out.split("PROMISE")[1]
-    rows = [line.split("  ")[0] for line in table.splitlines() if re.match(r"P\d", line)]
-    assert sorted(set(rows)) == ["P1", "P1-P7", "P2", "P3", "P4", "P5", "P6"]
+    rows = [line.split("  ")[0] for line in table.splitlines() if re.match(r"[PR]\d", line)]
+    assert sorted(set(rows)) == ["P1", "P1-P7", "P2", "P3", "P4", "P5", "P6", "P7", "R1", "R2"]
     assert " NO " not in table
     assert "Everything happened as promised." in out
+    assert re.search(r"the common ancestor is \d+\.\d+", out), out
+    assert re.search(r"what was kept added [1-9]\d* s, .*: everything once\.", out), out
     assert not demo.folder.exists()
     wait_gone(demo)
 
@@ -79,7 +81,7 @@ def test_a_kept_pool_can_be_looked_at_and_stopped(demo):
     status, _, err = demo()
     assert (status, "a demo still runs in" in err) == (2, True)
     status, out, _ = demo("--stop")
-    assert (status, out.startswith("3 managers stopped")) == (0, True)
+    assert (status, out.startswith("6 daemons stopped")) == (0, True)
     assert not demo.folder.exists()
     wait_gone(demo)
     assert demo("--stop")[1] == "no demo runs here\n"

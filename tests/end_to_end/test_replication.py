@@ -9,7 +9,9 @@ import time
 import pytest
 
 from daemoncore.cedar.commands import Command
+from tests.end_to_end import ledger_controllee
 from tests.end_to_end.lives import gap_seconds
+from tests.end_to_end.replica import value_in
 
 NO_OVERLAP = 0.0
 
@@ -151,6 +153,16 @@ def test_had_killed(replicated):
     assert pool.overlap_seconds() == NO_OVERLAP
 
 
+def test_the_replica_of_a_dead_had_follows_on(replicated):
+    """Its had is dead, and so is the controllee: the replica takes what the next leader writes, without waiting for had."""
+    pool, leader = replicated(3, timeout_seconds=1)
+    after = pool.wait_new_life(leader.kill(), 10)
+    other = pool[after.node]
+    assert other is not leader
+    wanted = pool.wait(other.replica.value, 5, "a value of the next leader") + 50
+    pool.wait(lambda: leader.replica.value() >= wanted, 20, "the values on the host without had", 0.05)
+
+
 def test_a_killed_replica_catches_up(replicated):
     """A replication daemon and its transferers are killed; restarted, it fetches what it missed, and the leader never noticed."""
     pool, leader = replicated(3, timeout_seconds=1)
@@ -213,5 +225,21 @@ def test_a_partition_heals(apart):
     wait_in_step(pool, leader)
     assert pool[1].replica.point()[0] == leader.replica.point()[0]
     kept = next(pool[1].folder.glob("had/**/conflicts/*/0")).read_bytes()
-    assert f"103 Counter. Value {lost.last}\n".encode() in kept
+    assert value_in(kept) == lost.last
     assert pool[1].replica.http("/metrics")[1].count("had_replication_conflicts 1.0") == 1
+
+
+def test_replication_is_switched_on_in_an_old_pool(make_pool):
+    """Each member has a state of its own that nobody numbered: the leader's wins, and the other's is kept, not lost."""
+    pool = make_pool(2, timeout_seconds=1, has_replication=True)
+    for node, value in zip(pool.nodes, (100, 200), strict=True):
+        node.replica.state_file.write_bytes(
+            ledger_controllee.HEAD + ledger_controllee.VALUE + b"%d.000000\n" % value
+        )
+    pool.start()
+    leader = pool.wait_settled(pool[0], 30)
+    wait_in_step(pool, leader)
+    assert leader.replica.runs()[0].found == 100
+    pool.wait(lambda: pool[1].replica.status()["conflicts"], 10, "the other's state as a conflict", 0.1)
+    kept = next(pool[1].folder.glob("had/**/conflicts/*/0")).read_bytes()
+    assert value_in(kept) == 200

@@ -8,9 +8,13 @@ import signal
 
 import pytest
 
+from daemoncore.cedar.classad import ClassAd
+from daemoncore.cedar.commands import Command
 from replication.version import CLOCK_LIMIT, INTEGER_LIMIT, Version
 from tests.end_to_end.replica_stage import Counted
 from transferer.versions import Entry, Kind, Result
+
+pytestmark = pytest.mark.untimed
 
 CONTENT = b"a state of nobody's making\n" * 1000
 NOTHING = bytes(32)
@@ -282,3 +286,47 @@ def test_a_claim_to_a_later_version_of_ours(stage, impostor):
     assert version["gid"] % 128 == gid % 128
     assert version["lineage"][0][0] == gid
     assert version["lineage"][0][1] >= clock
+
+
+# --- whoever keeps a conflict ----------------------------------------------------------------------------------------
+
+
+def plan_merge(stage, impostor, act):
+    """Ask the leader, as an operator, to plan the merge of a conflict that an impostor keeps; return its answer.
+
+    Args:
+        stage: the pool.
+        impostor: whose conflict it is.
+        act: what the impostor does when it is asked for it.
+    """
+    with impostor.call(stage.pool[0], Command.REPLICATION_CONFLICT, source=stage.leader.node.host) as call:
+        wanted = {"Act": "plan", "Kind": "merge", "Holder": impostor.entry, "Identifier": "5.1-00000000"}
+        call.say_ad(ClassAd({"HadProtocol": 1, "By": "operator", **wanted}))
+        with impostor.next_fetch() as fetch:
+            act(fetch)
+            return call.hear().get_ad()
+
+
+def test_a_conflict_that_is_none(stage, impostor):
+    """A replica that sends nonsense, other names, or another state as its conflict gets nothing merged and nothing written elsewhere."""
+    version = Version(5, 1, (), is_rooted=True)
+
+    def send_names(*names):
+        entries = tuple(Entry(name, size=1) for name in names)
+        return lambda fetch: fetch.give_entries(version, entries, [b"x"] * len(names))
+
+    acts = (
+        send_names("../0"),
+        send_names("/tmp/0"),
+        send_names("0", "0"),
+        send_names("0"),
+        lambda fetch: fetch.offer(_Document([]), CONTENT, is_folder=True),
+        lambda fetch: fetch.close(),
+    )
+    answers = [plan_merge(stage, impostor, act) for act in acts]
+    assert not any(answer.get_bool("Accepted") for answer in answers)
+    assert all(answer.get_string("Text") for answer in answers)
+    folder = stage.leader.node.folder
+    assert not list(folder.glob("**/*.down"))
+    assert not (folder / "had" / "0").exists()
+    stage.assert_goes_on()

@@ -15,6 +15,8 @@ from tests.end_to_end.impostor import GARBAGE
 from tests.end_to_end.replica_stage import Counted
 from transferer.failure import CopyFailed
 
+pytestmark = pytest.mark.untimed
+
 NO_SECURITY = {
     f"SEC_DEFAULT_{feature}": "NEVER"
     for feature in ("AUTHENTICATION", "ENCRYPTION", "INTEGRITY", "NEGOTIATION")
@@ -171,4 +173,29 @@ def test_seventeen_uploads(stage, impostor):
     stage.wait(lambda: running() <= 1, "the uploads to end")
     with impostor.ask(stage.pool[0]) as asked:
         assert asked.hear().get_int() == 1
+    stage.assert_goes_on()
+
+
+@pytest.mark.parametrize("archive", ["conflicts", "ancestors", "..", ""])
+def test_copies_that_are_not_kept(stage, impostor, archive):
+    """A kept copy goes by its name, which is no path: whatever else is asked for is not there, which is counted and said."""
+    identifiers = ("1.2-00000000", "../version.json", "/etc/passwd", "..", "")
+    for identifier in identifiers:
+        counted = Counted(stage.leader)
+        asking = {"ReplicationArchive": archive, "ReplicationIdentifier": identifier}
+        with impostor.ask(stage.pool[0], **asking) as asked:
+            assert asked.is_hung_up()
+        stage.wait(lambda c=counted: c.rejected("other") == 1, f"{identifier!r} to be counted", 5)
+    assert stage.leader.logged("upload_refused", impostor.entry, "not kept here")
+
+
+def test_a_stranger_wants_a_kept_copy(stage, impostor):
+    """Who is no member does not even hear whether there is such a copy."""
+    counted = Counted(stage.leader)
+    sender = f"{stage.stranger}:{stage.pool.network.replication_port}"
+    with impostor.call(stage.pool[0], Command.REPLICATION_FETCH, source=stage.stranger) as asked:
+        wanted = {"ReplicationArchive": "conflicts", "ReplicationIdentifier": "1.2-00000000"}
+        asked.say_ad(ClassAd({"HadProtocol": 1, "ReplicationSender": sender, **wanted}))
+        assert asked.is_hung_up()
+    stage.wait(lambda: counted.rejected("not_a_member") == 1, "the stranger to be counted")
     stage.assert_goes_on()

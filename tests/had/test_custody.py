@@ -23,6 +23,7 @@ from had.custody_events import (
     StateSeen,
     Tell,
 )
+from had.custody_waits import RESTART_SECONDS
 from had.events import (
     ControlleeExited,
     ControlleeStarted,
@@ -133,6 +134,19 @@ class Desk:
 # --- starts ---------------------------------------------------------------------------------------------------
 
 
+def test_a_restart_in_place_waits_a_moment_for_a_replica_that_does_not_answer():
+    """A frozen replica keeps no leader without its controllee: what that left is there, and is current."""
+    desk = Desk().lead()
+    desk.take(ControlleeExited("died"), at=100.0)
+    desk.take(StartControllee(130), at=100.0)
+    found = desk.wait(100.0 + LIFETIME)
+    [(at, look)] = [(at, one) for at, one in found if isinstance(one, LookForState)]
+    assert at == 100.0 + RESTART_SECONDS + ANSWER_SECONDS
+    desk.take(StateSeen(look.request, is_there=True), at=at + 1.0)
+    assert desk.found(StartOnState) == [StartOnState(130, CURRENT)]
+    assert desk.said(Withdrawn) and desk.said(LeadershipBegan)
+
+
 def test_a_start_waits_for_the_replica_which_hears_of_it_first():
     """The replica is asked, and told that this node leads before the order to start goes out."""
     desk = Desk()
@@ -144,6 +158,7 @@ def test_a_start_waits_for_the_replica_which_hears_of_it_first():
     outcomes = desk.answer(question.request, at=0.5)
     began, order = Tell(LeadershipBegan(130)), StartOnState(130, CURRENT)
     assert outcomes.index(began) < outcomes.index(order)
+    assert desk.told() == [LeadershipBegan(130)]
     assert desk.custody.currency is CURRENT
     assert desk.notes("state_ready") == [{"epoch": 130, "seconds": 0.5, "text": ""}]
 
@@ -277,6 +292,21 @@ def test_a_start_that_is_taken_back_asks_for_nothing_any_more():
     assert not desk.found(StopControllee)
     desk.answer(request)
     assert desk.last == []
+
+
+def test_the_end_of_a_leadership_ends_its_start():
+    """Whatever the replica answers later, nothing starts; and the next leadership begins anew."""
+    desk = Desk().lead()
+    assert desk.custody.currency is CURRENT
+    desk.take(ControlleeExited("exited"), StartControllee(130))
+    request = desk.asked()
+    desk.take(Transition(State.LEADER, State.PASSIVE, Reason.lease_lapsed, 130))
+    assert desk.told() == [Withdrawn(request), LeadershipEnded()]
+    desk.answer(request)
+    assert desk.last == []
+    assert desk.custody.currency is CURRENT
+    desk.become_leader(386)
+    assert desk.custody.currency is None
 
 
 def test_a_start_that_failed_before_it_began_is_one():
@@ -729,6 +759,7 @@ def test_no_number_of_a_question_comes_twice():
             outcomes = custody.handle(Incumbent(epoch * 128), 0.0)
             numbers += [o.message.request for o in outcomes if isinstance(o.message, CurrentAsked)]
     assert len(numbers) == len(set(numbers)) == 98
+    assert all(isinstance(number, int) for number in numbers)
 
 
 def test_the_custody_knows_what_answers():

@@ -45,18 +45,21 @@ class Shelf:
 
     def borrow(self, fetched, *, is_ancestor):
         """Keep what was fetched."""
+        name = str(fetched.version.point)
         if is_ancestor:
-            self.ancestors.append(fetched)
+            self.ancestors.append(name)
         else:
-            self.known[fetched] = SimpleNamespace(version=CONFLICT, notes={})
-        return self.known.get(fetched)
+            self.known[name] = SimpleNamespace(version=CONFLICT, notes={})
+        return self.known.get(name)
 
 
 class Leader:
-    """A leader with three other replicas, of which one is silent; `keepers` keep the ancestor."""
+    """A leader with three other replicas, of which one is silent; `keepers` keep the ancestor, unless they lie."""
 
     def __init__(self, shelf, *keepers):
         self.asked, self.told = [], []
+        #: What a keeper sends instead of the ancestor, and where it was put.
+        self.lie, self.folder = None, None
         peers = [
             SimpleNamespace(member=member, is_alive=lambda _now, member=member: member != SILENT)
             for member in (SECOND, THIRD, SILENT)
@@ -74,7 +77,8 @@ class Leader:
             self.asked.append((member, what))
             if asking["ReplicationArchive"] == "ancestors" and member not in keepers:
                 raise FetchError("it is not kept here")
-            return what
+            sent = self.lie or what
+            return SimpleNamespace(version=SimpleNamespace(point=sent), folder=self.folder)
 
         self._commands = ConflictCommands(
             shelf,
@@ -120,3 +124,15 @@ async def test_an_ancestor_that_nobody_keeps_is_told(autojump_clock):
     assert event == "ancestor_not_found"
     assert fields["point"] == PARTING
     assert fields["text"] == "b:1: it is not kept here; c:1: it is not kept here"
+
+
+async def test_another_ancestor_than_was_asked_for_is_not_taken(tmp_path):
+    """A replica that sends some other state as the ancestor is not believed, and what it sent is removed."""
+    leader = Leader(Shelf("130.9"), SECOND)
+    leader.lie, leader.folder = "130.5", tmp_path / "fetched"
+    leader.folder.mkdir()
+    assert await leader.plan(ME) is None
+    assert not leader.folder.exists()
+    ((event, fields),) = leader.told
+    assert event == "ancestor_not_found"
+    assert "b:1: 130.5 came instead" in fields["text"]

@@ -1,5 +1,6 @@
 """Copies of states that are not the present one travel too: into a folder of their own, and past the machine."""
 
+import hashlib
 import os
 
 import attrs
@@ -10,7 +11,7 @@ from replication.copy_fetch import FetchError
 from replication.events import UploadEnded
 from tests.replication.transferring import ONE, ScriptedLeader, folder_sendable, pool, record, sendable, until
 from transferer import versions
-from transferer.versions import Entry, EntryKind, Offer
+from transferer.versions import End, Entry, EntryKind, Offer, Result
 
 CONTENT = os.urandom(200_000)
 REQUEST = {"Conflict": "385.4-0123abcd"}
@@ -137,3 +138,34 @@ async def say_and_hang_up(leader, offer):
     await leader.say(versions.encode_offer(leader.stream, offer))
     await leader.hear(versions.read_receipt)
     leader.connection.close()
+
+
+async def test_a_sender_that_says_no_more_is_left(tmp_path):
+    """A copy that has come whole is there, whether or not its sender ends the transfer; it hears that it may."""
+    content = b"0123456789"
+    offer = Offer(ONE.to_document(), is_folder=True, entries=(Entry("0", EntryKind.FILE, size=len(content)),))
+    receipts = []
+
+    async def give(leader):
+        stream = leader.stream
+        await leader.say(versions.encode_offer(stream, offer))
+        await leader.hear(versions.read_have, offer)
+        digest = hashlib.sha256(content).digest()
+        head = versions.encode_content(stream, 0, 0, is_same=False)
+        await leader.say(head + content + versions.encode_digest(stream, digest))
+        receipts.extend([await leader.hear(versions.read_receipt) for _ in range(2)])
+
+    async with (
+        pool(tmp_path, is_raw=True, leader=ScriptedLeader) as (leader, follower),
+        trio.open_nursery() as nursery,
+    ):
+
+        async def answer():
+            await leader.asked()
+            await give(leader)
+
+        nursery.start_soon(answer)
+        fetched = await follower.transfers.fetch_copy(leader.peer, REQUEST, tmp_path / "fetched")
+        assert (fetched.folder / "0").read_bytes() == content
+    assert receipts == [End(Result.OK), End(Result.OK, "the copy is here")]
+    assert [result for _, result, _ in follower.told.ended] == ["ok"]

@@ -17,6 +17,7 @@ from replication.peers import (
     content_point,
     is_contained,
     is_newer_known,
+    is_overtaken,
     lacking,
     leader_of,
     next_gid,
@@ -242,6 +243,50 @@ def test_every_node_chooses_the_same_of_two_that_diverged():
         found = wanted(own("x", "5.2"), order, 1.0, is_fenced=False)
         assert found is not None
         assert found.holders == (C,)
+
+
+def test_descent_decides_before_the_size_of_the_gid():
+    """A child is newer than its parent though HTCondor chose the parent's gid at random and large."""
+    parent, child = (
+        peer(m, "x", "1.1", version=version(*points, is_rooted=False))
+        for m, points in ((A, ["2000000000.9"]), (C, ["300.0", "2000000000.9"]))
+    )
+    found = wanted(None, [parent, child], 1.0, is_fenced=False)
+    assert found == Wanted(child.version, (C,), is_leaders=False)
+
+
+@pytest.mark.parametrize(
+    ("mine", "epoch", "is_late", "overtaken"),
+    [
+        (version("5.2"), None, True, False),
+        (version("5.2"), 5, True, False),
+        (version("5.2"), 7, True, False),
+        (version("5.2"), 4, True, True),
+        (version("5.2"), 4, False, False),
+        (version("5.2", "3.1", is_rooted=False), 4, True, True),
+        (version("5.2", "3.1"), 3, False, True),
+        # What HTCondor numbered is no epoch.
+        (version("5.2", is_rooted=False), 4, True, False),
+    ],
+)
+def test_an_epoch_that_is_over_is_told_by_what_came_after(mine, epoch, is_late, overtaken):
+    """It is in the history, or before it."""
+    base = Own.of(Held(mine, files("x")))
+    assert is_overtaken(base, epoch, [mine], set(), is_late=is_late) is overtaken
+
+
+def test_an_unended_leadership_is_never_overtaken_and_another_replicas_history_counts():
+    """What is held here belongs to a leadership that goes on; what others hold grew out of the epoch."""
+    other = version("9.1", "4.3")
+    assert is_overtaken(own("x", "5.2"), 4, [other, version("5.2")], set(), is_late=False)
+    assert not is_overtaken(own("x", "5.2", is_leading=True), 4, [other], set(), is_late=True)
+    assert not is_overtaken(None, 4, [other], set(), is_late=True)
+
+
+def test_a_leadership_that_was_given_up_is_overtaken():
+    """Nothing that is known grew out of it, but something was written under its name."""
+    assert is_overtaken(own("x", "5.2"), 7, [], {7}, is_late=False)
+    assert not is_overtaken(own("x", "5.2"), 5, [], {5, 7}, is_late=False)
 
 
 def test_a_replica_lags_until_it_reports_these_very_bytes():

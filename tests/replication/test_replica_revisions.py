@@ -6,6 +6,7 @@ import pytest
 from replication import effects, events
 from replication.effects import Currency
 from replication.events import IDENTIFIERS_LIMIT, Point, State
+from replication.revisions import CLAIMS_LIMIT
 from replication.version import CLOCK_LIMIT
 from tests.replication.tellers import A, C, Story, T, files, held, one, only, remarks, reports, version
 
@@ -254,6 +255,19 @@ def test_a_question_about_somebody_elses_leadership_stops_nothing_here():
     assert only(found, effects.Answer) != []
 
 
+def test_a_question_about_somebody_elses_leadership_merges_nothing_here():
+    """Nor does it after a handover that was called off, while no controllee runs."""
+    story = leading()
+    story.tell(events.RevisionsWaiting(0))
+    story.tell(events.FlushAsked(1, 10.0))
+    story.tell(events.Settled())
+    story.tell(WAITING)
+    story.tell(events.Withdrawn(1))
+    found = story.tell(events.CurrentAsked(2, incumbent_epoch=10))
+    assert only(found, effects.Revise) == []
+    assert only(found, effects.Answer) != []
+
+
 def test_only_a_leader_merges():
     """A winner is answered on the state that it finds, and one that had leads no more under flushes without."""
     story = Story(held("x", "5.2")).follow()
@@ -326,6 +340,14 @@ def test_an_epoch_that_grows_during_a_flush_starts_no_controllee():
     assert only(found, effects.Watch) == []
     assert story.held == "11.0"
     assert one(story.hear(A, "xy", "11.0", "10.1", "5.2"), effects.Answer).is_complete
+
+
+def test_a_flush_counts_whatever_else_is_asked():
+    """An epoch that grows starts no controllee though had asks about another's leadership too."""
+    story = leading()
+    story.tell(events.FlushAsked(1, 10.0))
+    story.tell(events.CurrentAsked(2, incumbent_epoch=10))
+    assert only(story.tell(events.LeadershipConfirmed(11)), effects.Watch) == []
 
 
 def test_a_leadership_that_is_confirmed_after_its_end_writes():
@@ -417,7 +439,7 @@ def test_a_merge_that_lost_is_reported_no_more():
     story.tell(events.Archived((), ("4.1-a",)))
     story.hear(A, "y", "20.1", "5.2", leads=True)
     assert reports(story.done, A)[-1].merged == ("4.1-a",)
-    found = story.install(story.fetch("y", "20.1", "5.2"))
+    found = story.install(story.fetch("y", "20.1", "5.2")) + story.wait(story.now + T)
     assert {(r.version.point, r.merged) for r in reports(found)} == {(Point(20, 1), ())}
 
 
@@ -442,3 +464,64 @@ def test_an_archive_that_speaks_while_no_version_stands_here_is_heard_later():
     assert {r.merged for r in reports(story.tell(events.Archived((), ("4.1-a",))))} <= {()}
     found = story.tell(events.StateChanged(files("x")))
     assert {r.merged for r in reports(found)} == {("4.1-a",)}
+
+
+def test_a_merge_that_lost_is_not_reported_by_who_leads_at_once():
+    """Had was told to lead while another history was being installed: the first word after it is of that history alone."""
+    story = Story(held("x", "10.1", "5.2"))
+    story.link(A, C)
+    story.follow()
+    story.tell(events.Archived((), ("4.1-a",)))
+    story.hear(A, "y", "20.1", "5.2", leads=True)
+    story.fetch("y", "20.1", "5.2")
+    story.tell(events.LeadershipBegan(30))
+    begin = len(story.done)
+    story.install(story.done)
+    story.wait(story.now + T)
+    said = {(r.version.gid, r.merged) for r in reports(story.done[begin:], C)}
+    assert said and {merged for gid, merged in said if gid != 10} == {()}
+
+
+def test_what_others_merged_is_passed_on():
+    """Whoever merged may be dead when the owner of the conflict comes back: all who hold the merge say so."""
+    story = Story(held("x", "10.1", "5.2"))
+    story.link(A, C)
+    story.follow()
+    story.hear(A, "xy", "10.2", "5.2", leads=True, merged=("4.1-a",))
+    story.install(story.fetch("xy", "10.2", "5.2"))
+    story.hear(A, "xy", "10.2", "5.2", leads=True, merged=("4.1-a",))
+    found = story.wait(story.now + T)
+    assert {(r.version.point, r.merged) for r in reports(found, C)} == {(Point(10, 2), ("4.1-a",))}
+
+
+def test_what_others_merged_is_said_no_more_of_another_history():
+    """Another leader's word went over the state that it was merged into."""
+    story = Story(held("x", "10.1", "5.2")).follow()
+    story.link(A, C)
+    story.hear(A, "x", "10.1", "5.2", leads=True, merged=("4.1-a",))
+    assert story.machine.revisions.merged == {"4.1-a": Point(10, 1)}
+    story.hear(A, "z", "30.1", "5.2", leads=True)
+    story.install(story.fetch("z", "30.1", "5.2"))
+    assert story.machine.revisions.merged == {}
+
+
+def test_a_borrowed_conflict_is_marked_when_somebody_else_merges_it():
+    """It was scheduled here by a leadership that is over: the next one must not charge it again."""
+    story = Story(held("x", "10.1", "5.2")).follow()
+    story.link(A)
+    story.tell(events.Archived((), (), ("4.1-a",)))
+    found = story.hear(A, "x", "10.1", "5.2", leads=True, merged=("4.1-a",))
+    assert one(found, effects.MarkMerged) == effects.MarkMerged(("4.1-a",), Point(10, 1))
+
+
+def test_what_others_say_is_remembered_within_bounds():
+    """A replica that names ever other conflicts fills no memory."""
+    story = Story(held("x", "10.1", "5.2")).follow()
+    story.link(A)
+    for number in range(10):
+        names = tuple(f"{number}.{n}-a" for n in range(64))
+        story.hear(A, "o", f"{number + 11}.1", "6.1", merged=names)
+        story.hear(A, "x", "10.1", "5.2", merged=names)
+    revisions = story.machine.revisions
+    assert len(revisions.merged) <= CLAIMS_LIMIT
+    assert len(revisions._claims) <= CLAIMS_LIMIT

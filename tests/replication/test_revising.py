@@ -314,3 +314,64 @@ def test_what_other_hands_changed_is_no_part_of_anything(node):
     for name in (edited, whole):
         node.reviser.schedule(name, Act.MERGE, "root")
     assert {one.copy.identifier for one in node.reviser.waiting()} == {edited, whole}
+
+
+OTHERS = BASE.led_by(386).advanced()
+
+
+def keep_loser(node, usage, *held):
+    """Keep the state of a leader that had merged these conflicts too, and lost."""
+    name = node.keep(node.borrowed, OTHERS, log(usage))
+    node.borrowed.note(node.borrowed.find(name), holds=list(held))
+    return name
+
+
+def test_what_both_sides_merged_is_charged_once(node):
+    """Two leaders merged the same conflict, and one of them lost: its state is merged for the rest of what it holds."""
+    both = node.keep(node.kept, THEIRS, log(130))
+    node.reviser.schedule(both, Act.MERGE, "root")
+    node.revise()
+    loser = keep_loser(node, 137, both)
+    node.reviser.schedule(loser, Act.MERGE, "root")
+    node.revise()
+    assert usage_in(node.paths[0].read_bytes()) == 187
+
+
+def test_what_the_loser_merged_comes_with_its_state(node):
+    """A leader died right after a merge, which nobody else has: its state brings it, and the conflict is settled."""
+    lost = node.keep(node.kept, THEIRS, log(130))
+    loser = keep_loser(node, 137, lost)
+    for name in (lost, loser):
+        node.reviser.schedule(name, Act.MERGE, "root")
+    assert [one.copy.identifier for one in node.reviser.waiting()] == [loser]
+    node.revise()
+    assert usage_in(node.paths[0].read_bytes()) == 187
+    assert set(node.reviser.merged(node.pair.held)) == {lost, loser}
+    assert node.revise() is None
+
+
+def test_a_conflict_that_came_with_another_is_reported_merged(node):
+    """Its owner hears of it though only the state that holds it was ever here, and nobody merges it after that."""
+    loser = keep_loser(node, 137)
+    node.reviser.schedule(loser, Act.MERGE, "root")
+    node.revise()
+    node.borrowed.note(node.borrowed.find(loser), holds=["130.5-00000000"])
+    assert set(node.reviser.merged(node.pair.held)) == {"130.5-00000000", loser}
+
+
+def test_who_cannot_tell_what_is_charged_already_does_not_merge(node):
+    """A state that holds a conflict which is nowhere to be found is left to people."""
+    loser = keep_loser(node, 137, "130.5-00000000")
+    with pytest.raises(RevisionError, match=r"holds 130\.5-00000000, which is not kept here"):
+        node.reviser.plan(node.pair.held, loser, Act.MERGE)
+    assert node.reviser.lacks(loser) == ("130.5-00000000",)
+
+
+def test_what_was_merged_before_the_sides_parted_is_in_their_base(node):
+    """Both sides hold it because their ancestor does: nothing of it is taken off."""
+    early = node.keep(node.kept, Version(2, 5, is_rooted=True), log(30))
+    node.kept.note(node.kept.find(early), merged_into=str(BASE.point))
+    loser = keep_loser(node, 107, early)
+    node.reviser.schedule(loser, Act.MERGE, "root")
+    node.revise()
+    assert usage_in(node.paths[0].read_bytes()) == 157

@@ -117,6 +117,13 @@ def test_several_files(make, tmp_path):
     assert [path.name for path in settings.paths] == ["b", "a", "c"]
 
 
+def test_a_path_with_blanks(make, tmp_path):
+    """A blank belongs to a path unless a slash follows it, as in HTCondor, which knows one path only."""
+    (tmp_path / "my pool").mkdir()
+    settings = make(STATE_FILE=f"{tmp_path}/my pool/log, {tmp_path}/my pool/other log")
+    assert [path.name for path in settings.paths] == ["log", "other log"]
+
+
 def test_the_old_names(make, tmp_path):
     """The state is STATE_FILE, else NEGOTIATOR_STATE_FILE, else the accountant's log in SPOOL."""
     assert make(STATE_FILE=None).paths == (tmp_path / "spool" / "Accountantnew.log",)

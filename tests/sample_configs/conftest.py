@@ -19,7 +19,7 @@ sys.path.append(str(DEMO))
 class Negotiator:
     """One running negotiator; `state_file` is the path it was given, `before` the words in front of its command."""
 
-    CYCLE_LINE = re.compile(r"cycle=(\d+) epoch=(\d+) matched=(\d+) users=(\d+)")
+    CYCLE_LINE = re.compile(r"cycle=(\d+) epoch=(\d+) matched=(\d+) users=(\d+) used=\d+")
 
     def __init__(self, folder, *options, before=(), **environment):
         self.state_file = folder / "Accountantnew.log"

@@ -9,6 +9,7 @@ from daemoncore.config.configuration import load
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "sample-configs" / "demo" / "had.conf"
 MEMBERS = [f"127.0.0.{number}:51450" for number in (1, 2, 3)]
+REPLICAS = [f"127.0.0.{number}:41450" for number in (1, 2, 3)]
 
 
 def load_for(local_name=None, **environment):
@@ -24,6 +25,8 @@ def test_each_local_name_is_one_member(number):
     assert configuration.text("HAD_LIST").replace(",", " ").split() == MEMBERS
     assert configuration.text("HAD_SELF") == MEMBERS[number - 1]
     assert configuration.text("HAD_HTTP_ADDRESS") == f"127.0.0.{number}"
+    assert configuration.text("REPLICATION_LIST").replace(",", " ").split() == REPLICAS
+    assert configuration.get("HAD_USE_REPLICATION") is True
     assert configuration.text("STATE_FILE") == f"{ROOT}/demo/{MEMBERS[number - 1]}/spool/Accountantnew.log"
 
 

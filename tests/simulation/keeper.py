@@ -6,7 +6,8 @@ The numbers in the messages are those of this list:
 2. Nothing is installed while a controllee is there.
 3. A version has the same bytes everywhere, and a node holds what it reports.
 4. A controllee that is told `current` starts on nothing older than what a reachable replica holds.
-5. No conflict is kept for nothing: the new state lacks something of it.
+5. No conflict is kept for nothing: the new state lacks something of it, or has it by a merge, of which lineages say
+   nothing.
 6. What a stopped controllee wrote is there when the one to which it was handed over starts; or it was kept as a
    conflict, because there was another leader and its word went over it.
 7. A merge is made on a leader whose controllee is gone, and loses no record nor has one twice.
@@ -55,6 +56,8 @@ class Keeper:
         self.installations = self.revisions = 0
         #: When each replica reported that it leads, and what it then held.
         self._led: dict[str, tuple[float, Content]] = {}
+        #: Records that came into some state by a merge.
+        self._merged: set[tuple[int, int]] = set()
         #: What each replica held before its last installation.
         self._replaced: dict[str, Held | None] = {}
 
@@ -74,12 +77,14 @@ class Keeper:
         if not old <= new and disk.content not in disk.archive.conflicts:
             lost = sorted(old - new)
             raise Violation(f"{node.label}: 1: {held.version.point} loses {lost[:5]} of {disk.held}")
-        if effect.is_conflict and old <= new and not self.has_intruders:
+        is_known = not (self.has_intruders or old & self._merged)
+        if effect.is_conflict and old <= new and is_known:
             raise Violation(f"{node.label}: 5: {held.version.point} has all that is kept of {disk.held}")
 
     def revises(self, node: ReplicaNode, effect: effects.Revise, old: Content, new: Content) -> None:
         """Check 7 for what a node is about to write."""
         self.revisions += 1
+        self._merged |= set(new) - set(old)
         machine = node.machine
         if node.has_controllee or machine is None or not machine.ledger.is_leading:
             raise Violation(f"{node.label}: 7: a merge where a controllee is, or nobody leads")

@@ -1,16 +1,18 @@
-"""The tests of the election are tested: small wrong versions of it are noticed."""
+"""The tests of the two machines are tested: small wrong versions of them are noticed."""
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 
 import pytest
 
-from tests.simulation.mutants import mutants_of
-from tests.simulation.mutations import SURVIVORS, accepted, all_mutants
+from tests.simulation import mutations, replica_mutations
+from tests.simulation.mutants import Mutant, mutants_of
+from tests.simulation.mutations import SURVIVORS, accepted, source_of, try_out
 
-SAMPLE = 40
+MACHINES = (mutations, replica_mutations)
 
 SOURCE = '''
 def rank(one, other):
@@ -37,19 +39,31 @@ def test_a_mutant_changes_one_thing():
 
 def test_every_accepted_survivor_is_still_a_mutant():
     """No line of survivors.txt outlives the code that it excuses, and each has its reason below it."""
-    assert accepted() <= {m.name for m in all_mutants()}
+    assert accepted() <= {m.name for made in MACHINES for m in made.all_mutants()}
     lines = [x for x in SURVIVORS.read_text().splitlines() if x.strip() and not x.startswith("#")]
     for name, reason in zip(lines[::2], lines[1::2], strict=True):
-        assert name.startswith("had.")
+        assert name.startswith(("had.", "replication."))
         assert reason.startswith("    ")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_sample_of_mutants_is_noticed():
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_original_is_noticed_by_nothing(machine):
+    """Else every mutant would be, whatever the tests hold."""
+    module = machine.MODULES[-1]
+    tree = ast.parse(source_of(module))
+    original = Mutant(module, "nothing", 1, "as it was", "as it is", lambda: tree)
+    assert try_out(original, 0.5, machine.judge) is None
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("machine", "size"), [("mutations", 40), ("replica_mutations", 15)])
+def test_a_sample_of_mutants_is_noticed(machine, size):
     """Scenarios, unit tests or seeds notice each mutant of a fixed sample."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.simulation.mutations", "--sample", str(SAMPLE), "--seconds", "3"],
+        [sys.executable, "-m", f"tests.simulation.{machine}", "--sample", str(size), "--seconds", "3"],
         capture_output=True,
         text=True,
         check=False,

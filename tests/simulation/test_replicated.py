@@ -18,7 +18,7 @@ from tests.simulation.world import Violation
 
 SEEDS = int(os.environ.get("SIMULATION_REPLICA_SEEDS", "200"))
 
-FIRST_SEED = 2_040_000
+FIRST_SEED = 2_050_000
 """Where the fresh seeds begin."""
 
 

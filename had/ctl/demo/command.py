@@ -18,7 +18,9 @@ from daemoncore.config import ConfigurationError
 from had.ctl.configured import Configured, read_configured, report_unusable
 from had.ctl.demo import measurement
 from had.ctl.demo.managers import MANAGERS, Managers, left_over, stop
+from had.ctl.demo.measurement import Measurement
 from had.ctl.demo.place import PORTS, Place, PlaceError, check_ports, find_source
+from had.ctl.demo.stage import Stage
 from had.ctl.demo.story import Story
 from had.ctl.demo.watching import Watch
 
@@ -62,7 +64,7 @@ def _stop(place: Place) -> int:
     daemons = left_over(place)
     stop(daemons)
     place.remove()
-    print(f"{len(daemons)} managers stopped, {place.folder} removed" if daemons else "no demo runs here")
+    print(f"{len(daemons)} daemons stopped, {place.folder} removed" if daemons else "no demo runs here")
     return 0
 
 
@@ -77,11 +79,11 @@ def _clear(place: Place) -> None:
 
 def _perform(place: Place, environment: Mapping[str, str], *, is_kept: bool) -> int:
     managers = Managers(place, environment)
-    story: Story | None = None
+    measurements: list[Measurement] = []
     is_finished = False
     try:
         configured = _configured(place, environment)
-        story, is_finished = trio.run(_play, managers, place, configured)
+        measurements, is_finished = trio.run(_play, managers, place, configured)
     finally:
         is_kept = is_kept and is_finished
         if not is_kept:
@@ -92,10 +94,10 @@ def _perform(place: Place, environment: Mapping[str, str], *, is_kept: bool) -> 
     if not is_finished:
         print("hadctl demo: ended early; everything is cleared up", file=sys.stderr)
         return 1
-    print(f"\n{measurement.table(story.measurements)}\n")
+    print(f"\n{measurement.table(measurements)}\n")
     if is_kept:
         _tell_how_to_look(place)
-    broken = [one for one in story.measurements if not one.is_kept]
+    broken = [one for one in measurements if not one.is_kept]
     for one in broken:
         print(f"Not kept: {one.promise}, {one.situation}.")
     print("Everything happened as promised." if not broken else "Not everything happened as promised.")
@@ -107,15 +109,15 @@ def _configured(place: Place, environment: Mapping[str, str]) -> Configured:
     return read_configured(arguments, place.environment(environment))
 
 
-async def _play(managers: Managers, place: Place, configured: Configured) -> tuple[Story, bool]:
-    """Play the story until its end or until a signal; say which it was."""
+async def _play(managers: Managers, place: Place, configured: Configured) -> tuple[list[Measurement], bool]:
+    """Play the story until its end or until a signal; return what was measured, and which it was."""
     began = trio.current_time()
 
     def say(text: str) -> None:
         print(f"[{trio.current_time() - began:6.2f} s] {text}", flush=True)
 
     watch = Watch(managers, place)
-    story = Story(managers, watch, configured, say)
+    stage = Stage(place, managers, watch, configured, say)
     is_finished = False
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
@@ -126,10 +128,10 @@ async def _play(managers: Managers, place: Place, configured: Configured) -> tup
 
             nursery.start_soon(until_signal)
             nursery.start_soon(watch.run)
-            await story.perform()
+            await Story(stage).perform()
             is_finished = True
             nursery.cancel_scope.cancel()
-    return story, is_finished
+    return stage.measurements, is_finished
 
 
 def _tell_how_to_look(place: Place) -> None:
@@ -138,7 +140,10 @@ def _tell_how_to_look(place: Place) -> None:
     # Not everybody has the program on the search path; what was called is what can be called.
     program = shlex.quote(sys.argv[0]) if Path(sys.argv[0]).name == "hadctl" else "hadctl"
     print(f"  {program} status --watch -c {configuration}")
+    print(f"  {program} replication status --watch -c {configuration}")
+    print(f"  {program} conflicts list -c {configuration}")
     for index, name in enumerate(MANAGERS, 1):
-        log = shlex.quote(str(place.log_folder(name) / "HADLog"))
-        print(f"  {name}: http://127.0.0.{index}:{PORTS[1]}/ and {log}")
+        print(f"  {name}: http://127.0.0.{index}:{PORTS[1]}/ and http://127.0.0.{index}:{PORTS[3]}/")
+        print(f"    logs in {shlex.quote(str(place.log_folder(name)))}")
+        print(f"    accounts in {shlex.quote(str(place.accounts(name)))}")
     print(f"End it:\n  {program} demo --stop --folder {folder}\n")

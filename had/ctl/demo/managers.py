@@ -1,6 +1,6 @@
 """Starts, freezes and kills the demo's managers: processes that we started ourselves, by their ids, and nothing else.
 
-Each manager is one `had` in a session of its own, as on a machine of its own. A register of them is kept in the
+Each manager is one `had` and one `had-replication`, each in a session of its own, as on a machine of its own. A register of them is kept in the
 demo's folder, with each process's start time, so that `--stop` and the next demo find what was left and never
 mistake a stranger with the same id for it.
 """
@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -20,6 +20,9 @@ import attrs
 from daemoncore.process import children
 from had.ctl.demo.place import MANAGERS, Place
 
+#: The modules of a manager's daemons, in the order in which they are started.
+HAD, REPLICATION = "had", "replication"
+DAEMONS = (REPLICATION, HAD)
 #: A daemon that was asked to end may take this long.
 STOP_SECONDS = 5.0
 _POLL_SECONDS = 0.02
@@ -75,64 +78,76 @@ class Managers:
     Args:
         place: where their files are.
         environment: that of the caller.
+        launcher: what starts a daemon; its name and arguments follow.
     """
 
-    def __init__(self, place: Place, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        place: Place,
+        environment: Mapping[str, str],
+        launcher: Sequence[str] = (sys.executable, "-P", "-m"),
+    ) -> None:
         self._place = place
-        self._environment = place.environment(environment)
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._launcher = launcher
+        self.environment = place.environment(environment)
+        #: By manager and daemon.
+        self._processes: dict[tuple[str, str], subprocess.Popen[bytes]] = {}
 
     def start(self, name: str) -> None:
-        """Start a manager's daemon."""
-        command = [
-            sys.executable,
-            "-P",
-            "-m",
-            "had",
-            "-c",
-            str(self._place.configuration),
-            "-local-name",
-            name,
-        ]
-        with (self._place.folder / f"{name}.out").open("ab") as output:
-            self._processes[name] = subprocess.Popen(
-                command,
+        """Start those daemons of a manager that do not run."""
+        for daemon in DAEMONS:
+            if (name, daemon) not in self._processes:
+                self._start(name, daemon)
+        self._write_register()
+
+    def _start(self, name: str, daemon: str) -> None:
+        words = ["-c", str(self._place.configuration), "-local-name", name]
+        with (self._place.folder / f"{name}.{daemon}.out").open("ab") as output:
+            self._processes[name, daemon] = subprocess.Popen(
+                [*self._launcher, daemon, *words],
                 cwd=self._place.folder,
-                env=self._environment,
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
             )
-        self._write_register()
 
-    def pid(self, name: str) -> int | None:
+    def pid(self, name: str, daemon: str = HAD) -> int | None:
         """Return the process of a manager's daemon while it runs."""
-        process = self._processes.get(name)
+        process = self._processes.get((name, daemon))
         return process.pid if process is not None and process.poll() is None else None
 
     def silence(self, name: str) -> None:
         """Make a manager's host look dead: everything that it runs is killed, and nothing answers any more.
 
-        The daemon itself is frozen and not killed, because this machine's kernel would tell the others at once
-        that its connections are gone. A dead host tells nobody.
+        The daemons themselves are frozen and not killed, because this machine's kernel would tell the others at once
+        that their connections are gone. A dead host tells nobody.
         """
-        pid = self._processes[name].pid
-        os.kill(pid, signal.SIGSTOP)
-        for one in reversed(tree(pid)[1:]):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(one, signal.SIGKILL)
+        pids = [pid for daemon in DAEMONS if (pid := self.pid(name, daemon)) is not None]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        for pid in pids:
+            for one in reversed(tree(pid)[1:]):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(one, signal.SIGKILL)
 
-    def kill(self, name: str) -> None:
-        """Kill a manager's daemon alone, as the kernel does when memory runs out."""
-        os.kill(self._processes[name].pid, signal.SIGKILL)
+    def kill(self, name: str, daemon: str = HAD) -> None:
+        """Kill one daemon of a manager alone, as the kernel does when memory runs out."""
+        os.kill(self._processes[name, daemon].pid, signal.SIGKILL)
 
-    def bury(self, name: str) -> None:
-        """Wait for the end of a daemon that was killed."""
-        process = self._processes.pop(name)
-        process.kill()
-        process.wait()
+    def bury(self, name: str, *daemons: str) -> None:
+        """Wait for the end of daemons that were killed or frozen."""
+        for daemon in daemons:
+            process = self._processes.pop((name, daemon), None)
+            if process is not None:
+                process.kill()
+                process.wait()
         self._write_register()
+
+    def bury_host(self, name: str) -> None:
+        """Wait for the end of all daemons of a host that was silenced."""
+        self.bury(name, *DAEMONS)
 
     def stop_all(self) -> None:
         """End everything, first by asking and then by force; returns when it is gone."""
@@ -176,4 +191,15 @@ def stop(daemons: list[Known]) -> None:
         time.sleep(_POLL_SECONDS)
 
 
-__all__ = ["MANAGERS", "Known", "Managers", "known", "left_over", "stop", "tree"]
+__all__ = [
+    "DAEMONS",
+    "HAD",
+    "MANAGERS",
+    "REPLICATION",
+    "Known",
+    "Managers",
+    "known",
+    "left_over",
+    "stop",
+    "tree",
+]

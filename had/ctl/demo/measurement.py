@@ -22,6 +22,7 @@ class Measurement:
         limit_seconds: what was promised at most.
         measured_seconds: what it took; None when it never came about.
         condor: what HTCondor is known to take, for people.
+        is_usage: whether the seconds are those that users were charged for and that are missing, and not time.
     """
 
     promise: str
@@ -29,6 +30,7 @@ class Measurement:
     limit_seconds: float
     measured_seconds: float | None
     condor: str = ""
+    is_usage: bool = False
 
     @property
     def is_kept(self) -> bool:
@@ -48,12 +50,12 @@ def table(measurements: Sequence[Measurement]) -> str:
 
 
 def _row(one: Measurement) -> tuple[str, ...]:
-    measured = "never" if one.measured_seconds is None else seconds(one.measured_seconds)
+    show = usage if one.is_usage else seconds
     return (
         one.promise,
         one.situation,
-        seconds(one.limit_seconds),
-        measured,
+        show(one.limit_seconds),
+        "never" if one.measured_seconds is None else show(one.measured_seconds),
         "yes" if one.is_kept else "NO",
         one.condor,
     )
@@ -62,3 +64,8 @@ def _row(one: Measurement) -> tuple[str, ...]:
 def seconds(value: float) -> str:
     """Show a time with as many digits as can be believed."""
     return f"{value:.3f} s" if value < 0.1 else f"{value:.2f} s"
+
+
+def usage(value: float) -> str:
+    """Show how much of the users' usage is missing."""
+    return f"{value:.0f} s used" if value else "nothing"

@@ -17,8 +17,8 @@ import had
 
 #: Names the folder as ours, and says what it is.
 MARK = "MADE-BY-HADCTL-DEMO"
-#: The ports of sample-configs/demo/had.conf: HAD_PORT and HAD_HTTP_PORT.
-PORTS = (51450, 51480)
+#: The ports of sample-configs/demo/had.conf: HAD_PORT, HAD_HTTP_PORT, REPLICATION_PORT and REPLICATION_HTTP_PORT.
+PORTS = (51450, 51480, 41450, 51481)
 MANAGERS = ("manager1", "manager2", "manager3")
 
 
@@ -56,6 +56,10 @@ class Place:
         """Return the folder of a manager's logs."""
         return self.folder / self.entry(name) / "log"
 
+    def accounts(self, name: str) -> Path:
+        """Return a manager's own copy of the negotiator's accounts."""
+        return self.folder / self.entry(name) / "spool" / "Accountantnew.log"
+
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
         """Return the environment of the daemons: no configuration of the caller's reaches the demo."""
         kept = {
@@ -82,6 +86,7 @@ class Place:
         try:
             for name in MANAGERS:
                 self.log_folder(name).mkdir(parents=True)
+                self.accounts(name).parent.mkdir()
             (self.folder / MARK).write_text("hadctl demo keeps its files here and removes them.\n", "utf-8")
         except OSError as error:
             raise PlaceError(f"{self.folder} cannot be made: {error.strerror}") from error

@@ -14,6 +14,7 @@ import attrs
 import trio
 
 from had.ctl.demo.managers import MANAGERS, Managers, tree
+from had.ctl.demo.own_words import OwnWords, own_words
 from had.ctl.demo.place import Place
 
 #: How often is looked, in seconds.
@@ -132,6 +133,17 @@ class Watch:
         while _CYCLE not in _read(self._log(life.manager))[life.log_offset :]:  # noqa: ASYNC110 -- a file
             await trio.sleep(LOOK_SECONDS)
         return trio.current_time()
+
+    async def own_words(self, life: Life) -> OwnWords:
+        """Wait until a negotiator has said with what it began; return what it has said until now."""
+        while (found := self._own_words(life)) is None:  # noqa: ASYNC110 -- a file
+            await trio.sleep(LOOK_SECONDS)
+        return found
+
+    def _own_words(self, life: Life) -> OwnWords | None:
+        data = _read(self._log(life.manager))[life.log_offset :]
+        # A line that is being written says nothing yet.
+        return own_words(data[: data.rfind(b"\n") + 1].decode("utf-8", "replace"))
 
     async def first_daemon(self) -> float:
         """Wait until a daemon takes part, by its own log, and return when that was seen."""
