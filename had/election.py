@@ -543,7 +543,7 @@ class Election:
             self._hand_over(why, None, max(0.0, self._vouched_until - self._now))
 
     def _consider_handing_over(self) -> None:
-        rivals = [r for r in self.leaders.values() if not r.claim.is_yielding and not r.is_denied]
+        rivals = pool.rivals(self.peers, self.leaders.values(), self.settings)
         mine = self.standing()
         winner = next((r for r in rivals if outranks(r.standing(self._now), mine)), None)
         self._keep_epoch_above(rivals)

@@ -120,6 +120,23 @@ def best_leader(leaders: Iterable[Report], now: float) -> Report | None:
     return max(leaders, key=order, default=None)
 
 
+def rivals(peers: Peers, leaders: Iterable[Report], settings: ElectionSettings) -> list[Report]:
+    """Return the leaders that a leader must give way to, or take an epoch above.
+
+    Who leads by votes knows that whoever else needs them has lost them: its claim was long on the way.
+    """
+    return [
+        r
+        for r in leaders
+        if not (r.claim.is_yielding or r.is_denied or (settings.require_majority and _needs_votes(peers, r)))
+    ]
+
+
+def _needs_votes(peers: Peers, report: Report) -> bool:
+    peer = peers.get(report.member)
+    return peer is not None and peer.message is not None and bool(peer.message.electorate.members)
+
+
 def candidates(peers: Peers, now: float) -> list[Report]:
     """Every other member that could lead; a stranger or a real condor_had only while it says that it wants to."""
     found = []

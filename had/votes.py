@@ -107,6 +107,7 @@ class Votes:
         self.is_new = vote is None
         self.withheld_until = now + settings.timeout_seconds if self.is_new else -math.inf
         self._told: Grant | None = None
+        self._told_number = record.electorate.number
         # The one who asks.
         self.asked_epoch = 0
         self.asked_since = now
@@ -159,6 +160,10 @@ class Votes:
         told, self._told = self._told, self.grant(node.record)
         if self._told is not None and self._told != told:
             node.voice.replies.add(self._told.member)
+        number, self._told_number = self._told_number, node.record.electorate.number
+        if self._told_number != number and self.asked_epoch:
+            # Voters that know of it already grant nothing to a request that does not.
+            node.voice.has_news = True
 
     def grant(self, record: Record) -> Grant | None:
         """What may be told of this node's vote: what is on disk, and is not its own."""
@@ -238,9 +243,8 @@ class Votes:
             return True
         self._ask(node, node.ledger.claim, now)
         if now >= self._starves_at and self.starved_since is None:
-            # Others go before it: it may be deaf, or have no way out.
+            # Others go before it: it may be deaf, or have no way out. The next heartbeat says so.
             self.starved_since = now
-            node.voice.has_news = True
         return now < self.steps_down_at(node)
 
     def begin(self, node: Election) -> None:
@@ -352,8 +356,6 @@ class Votes:
     def deadlines(self, node: Election) -> list[float]:
         """When something of this may change by itself."""
         found = [self.withheld_until, self.bond.until if self.bond is not None else math.inf]
-        if self.asked_epoch:
-            found.append(self._starves_at)
         if node.state is State.LEADER:
             found.append(self.steps_down_at(node))
         return found

@@ -90,11 +90,11 @@ def leading():
         now = half / 2
         grant = Grant(B, 2, machine.sequence, T) if machine.votes.asked_epoch else None
         node.hear(C, now, grant=grant)
+        if machine.state is State.LEADER:
+            return node, now
         if machine.ledger.wanted != machine.record:
             node.write(now)
             node.write(now)
-        if machine.state is State.LEADER:
-            return node, now
     raise AssertionError("it never came to lead")
 
 
@@ -251,6 +251,14 @@ def test_a_later_electorate_is_kept():
     assert node.machine.votes.told_electorate(node.machine.record) == later
 
 
+def test_who_asks_says_at_once_that_an_electorate_is_on_disk():
+    """Voters that know of it refuse requests that do not, so the next one does not wait for a heartbeat."""
+    node, now = leading()
+    effects = node.write(now)
+    numbers = {e.message.electorate.number for e in effects if isinstance(e, Send)}
+    assert numbers == {(node.machine.leadership_epoch, 0)}
+
+
 def test_an_unbelievable_lease_is_not_granted():
     """A request for a year would bind the vote for a year."""
     node = Node()
@@ -326,6 +334,15 @@ def test_beside_a_real_condor_had_nobody_leads():
     effects = node.do(Linked(C, is_ours=False), now + 0.1)
     assert "condor_in_majority" in [e.name for e in effects if isinstance(e, Note)]
     assert [e.reason for e in effects if isinstance(e, StopControllee)] == [Reason.condor_member]
+
+
+def test_a_leader_by_votes_gives_way_to_no_late_claim():
+    """Who needs votes too has lost them: its message was long on the way. A leader without votes is a rival still."""
+    node, now = leading()
+    node.hear(A, now + 0.1, State.LEADER, epoch=130)
+    assert node.machine.handing_over is None
+    node.hear(A, now + 0.2, State.LEADER, epoch=130, electorate=Electorate())
+    assert node.machine.handing_over is Reason.outranked
 
 
 def test_without_majority_nothing_is_asked_or_granted():
