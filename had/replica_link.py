@@ -2,6 +2,8 @@
 
 With one of ours a stream stays open: words go out in order, answers come in, and its end is news at once. A broken
 stream is dialled again at once, then each T/2, a second at most; each try has T, and the loop waits for none of it.
+A frozen daemon keeps its connections. So while the controllee waits for an answer the daemon is called once more beside
+the stream: one that does not even take a call in time is as good as gone.
 What answers is asked with a session and no command, as by the links to other members, since a real condor_replication
 closes the connection on a command that it does not know. That one is told each word in a connection of its own.
 """
@@ -31,7 +33,7 @@ from daemoncore.event_log import Tell
 from had.custody_events import Replica, ReplicaAnswered, ReplicaFound, ReplicaLost
 from had.election_settings import Member
 from had.replica_messages import condor_command, decode_answer_untrusted, encode
-from had.replica_words import ToReplica
+from had.replica_words import CurrentAsked, FlushAsked, ToReplica, Withdrawn
 
 LONGEST_PAUSE_SECONDS: Final = 1.0
 """Between two tries, however long T is: a controllee may be waiting for it."""
@@ -41,6 +43,9 @@ SHORT_SECONDS: Final = 0.2
 
 LOOK_SECONDS: Final = 30.0
 """A real condor_replication is looked at so often, since one of ours may have taken its place."""
+
+PROBE_SECONDS: Final = 1.0
+"""A replica that is waited for is called so often, and has so long to take the call; T if that is longer."""
 
 MAXIMUM_WORDS: Final = 1000
 """So many words that it did not take: it stands still, and the stream is of no use."""
@@ -93,6 +98,8 @@ class ReplicaLink:
         self._told: str | None = None
         self._unsent = 0
         self._sent = trio.Event()
+        #: The question for whose answer the controllee waits, if it does.
+        self._awaited: int | None = None
 
     def say(self, message: ToReplica) -> None:
         """Say it in its turn, if there is a connection; never waits."""
@@ -101,8 +108,16 @@ class ReplicaLink:
         try:
             self._send.send_nowait(message)
             self._unsent += 1
+            self._await_answer(message)
         except trio.WouldBlock:
             self._scope.cancel()
+
+    def _await_answer(self, message: ToReplica) -> None:
+        match message:
+            case FlushAsked(request) | CurrentAsked(request, incumbent_epoch=None):
+                self._awaited = request
+            case Withdrawn(request) if request == self._awaited:
+                self._awaited = None
 
     async def flush(self, seconds: float) -> None:
         """Wait until what was said has left, but not longer than this."""
@@ -135,16 +150,19 @@ class ReplicaLink:
             self._post(ReplicaLost())
         return has_worked
 
-    async def _look(self) -> bool:
-        """Ask whether one of ours answers."""
-        async with await self._connect(Command.DC_AUTHENTICATE, Command.HAD_IN_LEADER_STATE) as connection:
+    async def _look(self, seconds: float | None = None) -> bool:
+        """Ask whether one of ours answers, within T or so many seconds."""
+        command = Command.DC_AUTHENTICATE
+        async with await self._connect(command, Command.HAD_IN_LEADER_STATE, seconds) as connection:
             return connection.peer.is_ours
 
-    async def _connect(self, command: Command, asked_about: Command | None = None) -> Connection:
-        address, seconds = Address.parse(self._address()), self._timeout_seconds()
-        with trio.move_on_after(seconds):
+    async def _connect(
+        self, command: Command, asked_about: Command | None = None, seconds: float | None = None
+    ) -> Connection:
+        address, limit = Address.parse(self._address()), seconds or self._timeout_seconds()
+        with trio.move_on_after(limit):
             return await self._client().connect(address, command, asked_about=asked_about)
-        raise TimedOut(address, f"no connection within {seconds:g} s")
+        raise TimedOut(address, f"no connection within {limit:g} s")
 
     def _found(self, *, is_ours: bool) -> None:
         self._is_found, self._told = True, None
@@ -165,7 +183,7 @@ class ReplicaLink:
                 self._receive.receive_nowait()
             except trio.WouldBlock:
                 break
-        self._unsent = 0
+        self._unsent, self._awaited = 0, None
         self._wake()
 
     def _wake(self) -> None:
@@ -185,7 +203,7 @@ class ReplicaLink:
             failures: list[CallFailed] = []
             with trio.CancelScope() as self._scope:
                 async with trio.open_nursery() as nursery:
-                    for part in (self._say_all, self._hear_all):
+                    for part in (self._say_all, self._hear_all, self._probe):
                         nursery.start_soon(self._until_it_fails, part, connection, failures)
             if failures:
                 raise failures[0]
@@ -221,7 +239,27 @@ class ReplicaLink:
                 answer = decode_answer_untrusted(ad)
             except WireError as error:
                 raise ProtocolFailure(connection.address, str(error)) from error
+            if answer.request == self._awaited:
+                self._awaited = None
             self._post(ReplicaAnswered(answer))
+
+    async def _probe(self, _connection: Connection) -> None:
+        """See that it lives while it is waited for; whatever it answers is a sign of life.
+
+        Raises:
+            TimedOut: it does not take a call.
+        """
+        while True:
+            seconds = max(self._timeout_seconds(), PROBE_SECONDS)
+            await trio.sleep(seconds)
+            try:
+                if self._awaited is not None:
+                    await self._look(seconds)
+            except TimedOut:
+                if self._awaited is not None:
+                    raise
+            except CallFailed:
+                pass
 
     # --- with a real condor_replication ---------------------------------------------------------------------------
 

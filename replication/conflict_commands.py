@@ -11,6 +11,7 @@ All of it that touches the disk runs on the store's thread, behind what the mach
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
@@ -35,6 +36,9 @@ LOOK_SECONDS: Final = 1.0
 
 FETCH_SECONDS: Final = 60.0
 """A conflict that is not here by then is not fetched at present."""
+
+RETRY_SECONDS: Final = 60.0
+"""What could not be fetched, or not be written down, is tried again after so long."""
 
 Result = TypeVar("Result")
 Reply = tuple[bool, str, str | None]
@@ -97,7 +101,9 @@ class ConflictCommands:
         self._is_merging = is_merging
         self._tell = tell
         self._fetching = trio.Lock()
-        self._hopeless: set[str] = set()
+        #: What cannot be merged, until when, while this leadership lasts.
+        self._hopeless: dict[str, float] = {}
+        self._leadership: int | None = None
 
     # --- operators --------------------------------------------------------------------------------------------
 
@@ -116,6 +122,8 @@ class ConflictCommands:
 
     async def _act(self, act: str, identifier: str, ad: ClassAd, by: str) -> Reply:
         shelf = self._shelf
+        if self._replica() is None:
+            return False, "this daemon is still reading its state", None
         match act:
             case "show":
                 found = await shelf.perform(lambda: self._known(identifier))
@@ -188,31 +196,40 @@ class ConflictCommands:
                 conflict = await self._fetch(holder, "conflicts", identifier)
             else:
                 conflict = found[1]
+            for part in await shelf.perform(lambda: shelf.reviser.lacks(identifier)):
+                # If nobody has it the conflict is not merged, and the reason said then.
+                await self._fetch_from_anybody(replica, holder, "conflicts", part)
             held = replica.ledger.held
             if held is None or await shelf.perform(lambda: shelf.reviser.has_base(held, conflict)):
                 return
             point = common_ancestor(held.version, conflict.version)
             if point is not None:
-                await self._borrow_ancestor(replica, holder, str(point))
+                failures = await self._fetch_from_anybody(replica, holder, "ancestors", str(point))
+                if failures:
+                    # Nobody keeps it any more: the merge says that it has none.
+                    self._tell("ancestor_not_found", point=str(point), text="; ".join(failures))
 
-    async def _borrow_ancestor(self, replica: Replica, holder: Member, point: str) -> None:
-        """Ask the holder of the conflict first, then everybody else who is there."""
+    async def _fetch_from_anybody(
+        self, replica: Replica, holder: Member, archive: str, identifier: str
+    ) -> list[str]:
+        """Ask the holder of the conflict first, then everybody else who is there; return why it did not come, if so."""
         others = [peer.member for peer in replica.peers.values() if peer.is_alive(replica.now)]
         asked = [*([holder] if holder in others else []), *(one for one in others if one != holder)]
         failures = []
         for member in asked:
             try:
-                await self._fetch(member, "ancestors", point)
+                await self._fetch(member, archive, identifier)
             except FetchError as error:
                 failures.append(f"{member}: {error}")
             else:
-                return
-        # Nobody keeps it any more: the merge says that it has none.
-        self._tell("ancestor_not_found", point=point, text="; ".join(failures))
+                return []
+        return failures
 
     async def _fetch(self, holder: Member, archive: str, identifier: str) -> Copy:
         asking = {"ReplicationArchive": archive, "ReplicationIdentifier": identifier}
         folder = self._shelf.borrowing_folder
+        # A fetch that was given up may have been through after all.
+        await self._shelf.perform(lambda: removed(folder))
         with trio.move_on_after(FETCH_SECONDS) as patience:
             fetched = await self._fetch_copy(holder, asking, folder)
         if patience.cancelled_caught:
@@ -230,9 +247,19 @@ class ConflictCommands:
         """Schedule every conflict that can be merged, wherever it is kept, while this node leads and is told to."""
         while True:
             await trio.sleep(LOOK_SECONDS)
-            if self._is_merging() and self._led() is not None:
+            held = self._led()
+            if self._is_merging() and held is not None:
+                self._hope_again(held.version.gid)
                 for holder, identifier in self._candidates():
                     await self._merge_by_itself(holder, identifier)
+
+    def _hope_again(self, leadership: int) -> None:
+        """Forget what could not be merged: into another history perhaps it can, and perhaps by now it can be fetched."""
+        if leadership != self._leadership:
+            self._leadership = leadership
+            self._hopeless.clear()
+        now = trio.current_time()
+        self._hopeless = {one: until for one, until in self._hopeless.items() if now < until}
 
     def _candidates(self) -> list[tuple[Member, str]]:
         """Every conflict that is known of and not dealt with."""
@@ -246,19 +273,24 @@ class ConflictCommands:
         return [(m, i) for m, i in found if i not in self._hopeless and i not in merged]
 
     async def _merge_by_itself(self, holder: Member, identifier: str) -> None:
-        """Schedule one conflict, or say once why it cannot be."""
+        """Schedule one conflict, or say why it cannot be: once if it never will, each minute if it may."""
+        shelf = self._shelf
         try:
+            known = await shelf.perform(lambda: shelf.reviser.find(identifier))
+            if known is not None and _is_dealt_with(known[1]):
+                return
             await self._borrow(holder, identifier)
             await self._schedule_by_itself(holder, identifier)
         except (ArchiveError, DurableError, RevisionError, FetchError) as error:
-            self._hopeless.add(identifier)
+            is_passing = isinstance(error, DurableError | FetchError)
+            self._hopeless[identifier] = trio.current_time() + RETRY_SECONDS if is_passing else math.inf
             self._tell("merge_not_possible", id=identifier, peer=holder, text=str(error))
 
     async def _schedule_by_itself(self, holder: Member, identifier: str) -> None:
         """Schedule one conflict if it has an ancestor; without one people have to decide."""
         shelf, held = self._shelf, self._led()
         copy = await shelf.perform(lambda: self._known(identifier))
-        if held is None or copy.notes.get("scheduled") or copy.notes.get("merged_into"):
+        if held is None or _is_dealt_with(copy):
             return
         plan: dict[str, Any] = await shelf.perform(lambda: shelf.reviser.plan(held, identifier, Act.MERGE))
         if plan["base"] is None:
@@ -266,3 +298,8 @@ class ConflictCommands:
         await shelf.perform(lambda: shelf.reviser.schedule(identifier, Act.MERGE, "REPLICATION_MERGE"))
         await shelf.read_archives()
         self._tell("merge_scheduled", id=identifier, peer=holder)
+
+
+def _is_dealt_with(copy: Copy) -> bool:
+    """Whether a conflict waits to be merged or restored here, or was merged."""
+    return bool(copy.notes.get("scheduled") or copy.notes.get("merged_into"))

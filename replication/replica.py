@@ -655,7 +655,9 @@ class Replica:
         """End when asked to, but not before had has flushed and the others have fetched, while there is time."""
         if self.stops_by is None:
             return
-        is_busy = self.state is State.LEADER or self.uploads or self.questions or self.ledger.is_busy
+        # A question of how current the state is may never be answered any more: nothing is fetched now.
+        is_flushing = any(isinstance(q.asked, events.FlushAsked) for q in self.questions)
+        is_busy = self.state is State.LEADER or self.uploads or is_flushing or self.ledger.is_busy
         if self._now >= self.stops_by or not (is_busy or self.is_installing):
             self._is_finished = True
             self._emit(effects.Finished())

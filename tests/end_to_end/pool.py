@@ -179,6 +179,14 @@ class Pool:
         """Wait until a process is no more."""
         self.wait(lambda: not is_alive(pid), seconds, f"the end of process {pid}", 0.002)
 
+    def run_of(self, life):
+        """Return what a controllee with a state counted so far, as soon as it has begun to."""
+
+        def look():
+            return next((run for run in self[life.node].replica.runs() if run.pid == life.pid), None)
+
+        return self.wait(look, 10, f"the first count of process {life.pid}", 0.005)
+
     # --- what happened ----------------------------------------------------------------------------------------
 
     def lives(self):

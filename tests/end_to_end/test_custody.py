@@ -165,6 +165,26 @@ def test_a_controllee_waits_for_its_replica_to_wake(pair):
     assert leader.status()["replica"]["waiting"] is None
 
 
+def test_a_winner_does_not_wait_for_a_frozen_replica(pair):
+    """The leader's host dies while the replica of the only other member is frozen: that starts on what stands there."""
+    pool, leader, follower = pair()
+    held = pool.wait(follower.replica.value, 10, "a first value on the follower")
+    os.kill(follower.replica.process.pid, signal.SIGSTOP)
+    try:
+        at = leader.kill_host()
+        life = pool.wait_new_life(at, 15, where=follower)
+        assert life.began - at <= 1.5 + 0.5 + 3 + 1
+        run = run_of(pool, life)
+        assert (run.state, run.found >= held) == ("stale", True)
+        assert follower.logged("replica_unreachable", "reason=timeout")
+    finally:
+        os.kill(follower.replica.process.pid, signal.SIGCONT)
+    pool.wait(
+        lambda: follower.replica.status()["state"] == "leader", 15, "the replica to hear who leads", 0.05
+    )
+    assert follower.running().pid == life.pid
+
+
 def test_a_pool_that_waits_for_a_state_starts_when_nobody_has_one(make_pool):
     """HAD_MISSING_STATE = wait: a member alone does not start on nothing; when the other says that it has none either, it does."""
     pool = make_pool(2, has_replication=True, timeout_seconds=1, knobs={"HAD_MISSING_STATE": "wait"})

@@ -14,11 +14,6 @@ from tests.end_to_end.replica import value_in
 pytestmark = [pytest.mark.root, pytest.mark.untimed]
 
 
-def run_of(pool, life):
-    """Return what a controllee counted."""
-    return next(run for run in pool[life.node].replica.runs() if run.pid == life.pid)
-
-
 def hadctl(pool, node, *words):
     """Run hadctl on a host; return its exit status and what it printed."""
     argv = [sys.executable, "-m", "had.ctl", words[0], *words[1:], "-c", str(node.configuration)]
@@ -49,11 +44,11 @@ def diverged(apart):
         pool.wait(lambda: pool[1].replica.value() > 50, 10, "a value on the second")
         pool.unplug(leader)
         second = pool.wait(pool[1].running, 10, "the second leader", 0.01)
-        pool.wait(lambda: run_of(pool, second).last > run_of(pool, second).found + 50, 10, "its values")
+        pool.wait(lambda: pool.run_of(second).last > pool.run_of(second).found + 50, 10, "its values")
         pool.plug(leader)
         pool.wait_settled(leader, 20)
         pool.wait(lambda: pool[1].replica.status()["conflicts"], 10, "the conflict", 0.1)
-        lost = run_of(pool, second)
+        lost = pool.run_of(second)
         return pool, leader, lost.found, lost.last
 
     return make
@@ -70,14 +65,14 @@ def test_hadctl_merges(diverged):
     status, text = hadctl(pool, leader, "conflicts", "merge", "--yes")
     assert status == 0, f"{text}\n{pool.story()}"
     after = pool.wait(lambda: leader.running() != before and leader.running(), 10, "the restarted controllee")
-    mine = run_of(pool, before).last
-    assert run_of(pool, after).found == mine + lost - common
+    mine = pool.run_of(before).last
+    assert pool.run_of(after).found == mine + lost - common
     assert after.epoch == leader.status()["epoch"]
     (conflict,) = pool[1].replica.status()["conflicts"]
     assert conflict["merged_into"]
     pool.wait(lambda: pool[1].replica.value() > mine + lost - common, 10, "the merged state at the follower")
     status, text = hadctl(pool, leader, "conflicts", "merge", "--yes")
-    assert run_of(pool, leader.running()).found == mine + lost - common, "it is merged once"
+    assert pool.run_of(leader.running()).found == mine + lost - common, "it is merged once"
 
 
 def test_replication_merge_at_the_next_stop(diverged):
@@ -91,8 +86,8 @@ def test_replication_merge_at_the_next_stop(diverged):
         lambda: pool.command(leader, Command.HAD_SWITCHOVER, To=pool[1].entry)[0], 10, "a switchover", 0.1
     )
     after = pool.wait_new_life(at, 15, where=pool[1])
-    run = pool.wait(lambda: run_of(pool, after), 5, "its first count")
-    assert (run.found, run.state) == (run_of(pool, before).last + lost - common, "current")
+    run = pool.run_of(after)
+    assert (run.found, run.state) == (pool.run_of(before).last + lost - common, "current")
     pool.wait(
         lambda: [one["merged_into"] for one in pool[1].replica.status()["conflicts"]] != [None],
         10,
@@ -112,11 +107,11 @@ def test_hadctl_restores(diverged):
     status, text = hadctl(pool, leader, "conflicts", "restore", identifier, "--yes")
     assert status == 0, f"{text}\n{pool.story()}"
     after = pool.wait(lambda: leader.running() != before and leader.running(), 10, "the restarted controllee")
-    assert run_of(pool, after).found == lost
+    assert pool.run_of(after).found == lost
     kept = json.loads(leader.replica.http("/status")[1])["conflicts"]
     assert kept
     copy = next(leader.folder.glob("had/**/conflicts/*/0")).read_bytes()
-    assert value_in(copy) == run_of(pool, before).last
+    assert value_in(copy) == pool.run_of(before).last
 
 
 def test_hadctl_exports(diverged, tmp_path):

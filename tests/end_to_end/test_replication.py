@@ -45,11 +45,6 @@ def wait_in_step(pool, leader, seconds=10):
     )
 
 
-def run_of(pool, life):
-    """Return what a controllee counted."""
-    return next(run for run in pool[life.node].replica.runs() if run.pid == life.pid)
-
-
 def test_a_change_is_everywhere_within_a_second(replicated):
     """R1: what the leader writes is on every replica within a second, again and again."""
     pool, leader = replicated(3, timeout_seconds=2)
@@ -74,7 +69,7 @@ def test_state_survives_the_host(replicated):
     at = leader.kill_host()
     after = pool.wait_new_life(at, 10)
     assert after.began - at <= 1.5 * 2 + 0.5
-    run = pool.wait(lambda: run_of(pool, after), 5, "its first count")
+    run = pool.run_of(after)
     written = leader.replica.runs()[-1].last
     assert held <= run.found <= written
     assert run.state in {"current", "stale"}
@@ -87,7 +82,7 @@ def test_a_handover_loses_nothing(replicated):
     assert leader.stop() == 0
     after = pool.wait_new_life(leader.lives()[-1].ended, 5)
     before = leader.replica.runs()[-1]
-    run = pool.wait(lambda: run_of(pool, after), 5, "its first count")
+    run = pool.run_of(after)
     assert before.has_ended
     assert (run.found, run.state) == (before.last, "current")
     assert 0 <= gap_seconds(leader.lives()[-1], after) <= 0.3
@@ -108,7 +103,7 @@ def test_switchovers_lose_nothing(replicated):
         )
         after = pool.wait_new_life(leader.lives()[-1].began, 10, where=target)
         before = leader.replica.runs()[-1]
-        run = pool.wait(lambda after=after: run_of(pool, after), 5, "its first count")
+        run = pool.run_of(after)
         assert (run.found, run.state) == (before.last, "current")
         assert 0 <= gap_seconds(leader.lives()[-1], after) <= 0.3
         leader = pool.wait_settled(target)
@@ -120,11 +115,11 @@ def test_the_primary_returns_to_the_newest_state(replicated):
     pool, primary = replicated(2, timeout_seconds=1)
     at = primary.kill_host()
     second = pool.wait_new_life(at, 10)
-    pool.wait(lambda: run_of(pool, second).last > primary.replica.value() + 100, 20, "newer values")
+    pool.wait(lambda: pool.run_of(second).last > primary.replica.value() + 100, 20, "newer values")
     primary.start_host()
     returned = pool.wait_new_life(second.began, 20, where=primary)
     before = pool[1].replica.runs()[-1]
-    run = pool.wait(lambda: run_of(pool, returned), 5, "its first count")
+    run = pool.run_of(returned)
     assert (run.found, run.state) == (before.last, "current")
     assert 0 <= gap_seconds(pool[1].lives()[-1], returned) <= 0.5
     assert pool.overlap_seconds() == NO_OVERLAP
@@ -137,7 +132,7 @@ def test_both_daemons_stopped_at_once(replicated):
     assert leader.stop() == 0
     assert leader.replica.process.wait(30) == 0
     after = pool.wait_new_life(leader.lives()[-1].ended, 5)
-    run = pool.wait(lambda: run_of(pool, after), 5, "its first count")
+    run = pool.run_of(after)
     assert (run.found, run.state) == (leader.replica.runs()[-1].last, "current")
 
 
@@ -148,7 +143,7 @@ def test_had_killed(replicated):
     at = leader.kill()
     after = pool.wait_new_life(at, 10)
     assert after.began - at <= 1.0
-    run = pool.wait(lambda: run_of(pool, after), 5, "its first count")
+    run = pool.run_of(after)
     assert run.found >= held
     assert pool.overlap_seconds() == NO_OVERLAP
 
@@ -199,7 +194,7 @@ def test_without_a_replica_daemon(replicated):
     pool[1].replica.kill()
     at = leader.kill_host()
     after = pool.wait_new_life(at, 10)
-    run = pool.wait(lambda: run_of(pool, after), 5, "its first count")
+    run = pool.run_of(after)
     assert run.state == "stale"
     assert pool[1].logged("state_stale")
 
@@ -213,7 +208,7 @@ def test_a_partition_heals(apart):
     wait_in_step(pool, leader)
     pool.unplug(leader)
     second = pool.wait(pool[1].running, 10, "the second leader", 0.003)
-    pool.wait(lambda: run_of(pool, second).last > run_of(pool, second).found + 50, 10, "values of the second")
+    pool.wait(lambda: pool.run_of(second).last > pool.run_of(second).found + 50, 10, "values of the second")
     pool.plug(leader)
     pool.wait(lambda: not pool[1].running(), 15, "the second controllee to end after the heal", 0.003)
     pool.wait_settled(leader)

@@ -12,7 +12,7 @@ from daemoncore.cedar.handshake import Peer
 from daemoncore.cedar.scalars import MessageWriter
 from daemoncore.client import ConnectionRefused, Denied
 from had.custody_events import ReplicaAnswered, ReplicaFound, ReplicaLost
-from had.replica_link import LOOK_SECONDS, MAXIMUM_WORDS, ReplicaLink
+from had.replica_link import LOOK_SECONDS, MAXIMUM_WORDS, PROBE_SECONDS, ReplicaLink
 from had.replica_words import (
     Currency,
     CurrentAsked,
@@ -100,6 +100,70 @@ async def test_an_answer_may_take_its_time(nursery, values):
     replica.reply = lambda _ad: answer_to(asked[0], Currency="stale")
     rig.link.say(CurrentAsked(8))
     assert (await rig.next()).answer.request == 7
+
+
+class Freezable:
+    """A client whose calls nobody takes once the replica is frozen; connections stay."""
+
+    def __init__(self, client):
+        self._client = client
+        self.is_frozen = False
+        self.calls = 0
+
+    async def connect(self, *arguments, **options):
+        """Call, and wait for whoever does not answer."""
+        self.calls += 1
+        if self.is_frozen:
+            await trio.sleep_forever()
+        return await self._client.connect(*arguments, **options)
+
+
+@pytest.fixture
+async def freezable(nursery, values):
+    """Give a replica that answers nothing, a link that has found it, and the client between them."""
+    replica = FakeReplica(values, reply=lambda _ad: None)
+    await nursery.start(replica.run)
+    client = Freezable(command_ports.client(values))
+    rig = Rig(client, lambda: replica.address)
+    nursery.start_soon(rig.link.run)
+    assert await rig.next() == ReplicaFound(is_ours=True)
+    return replica, rig, client
+
+
+@pytest.mark.parametrize("question", [CurrentAsked(7), FlushAsked(7, 60.0)])
+async def test_a_frozen_replica_is_not_waited_for(freezable, question):
+    """It keeps its connection and takes no call: as long as its controllee waits for an answer, that is the end of it."""
+    _, rig, client = freezable
+    rig.link.say(question)
+    client.is_frozen = True
+    began = trio.current_time()
+    assert await rig.next() == ReplicaLost()
+    assert trio.current_time() - began >= 1.5 * PROBE_SECONDS
+    assert ("replica_unreachable", "timeout") in [(e, f.get("reason")) for e, f in rig.lines]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[], [CurrentAsked(7, incumbent_epoch=130)], [CurrentAsked(7), Withdrawn(7)], [LeadershipBegan(130)]],
+)
+async def test_a_replica_is_left_alone_while_nothing_waits_for_it(freezable, words):
+    """What is asked of a follower takes as long as it takes, and nobody is called for it."""
+    _, rig, client = freezable
+    for word in words:
+        rig.link.say(word)
+    before, client.is_frozen = client.calls, True
+    await trio.sleep(2.5 * PROBE_SECONDS)
+    assert (client.calls, rig.waiting()) == (before, 0)
+
+
+async def test_a_replica_that_takes_its_time_is_waited_for(freezable):
+    """A transfer may be long: whoever takes calls lives."""
+    _, rig, client = freezable
+    rig.link.say(CurrentAsked(7))
+    before = client.calls
+    await trio.sleep(3.5 * PROBE_SECONDS)
+    assert client.calls > before
+    assert rig.waiting() == 0
 
 
 async def test_a_replica_that_ends_is_news_and_found_again_when_it_is_back(nursery, values):

@@ -1,12 +1,14 @@
 """Where a leader looks for what a merge needs: the conflict at its holder, the common ancestor at whoever keeps it."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import trio
 
 from daemoncore.cedar.classad import ClassAd
-from replication.conflict_commands import ConflictCommands
+from replication.conflict_commands import RETRY_SECONDS, ConflictCommands
 from replication.copy_fetch import FetchError
 from replication.version import Point, Version
 
@@ -20,7 +22,7 @@ PARTING = "130.4"
 class Shelf:
     """A disk side that has a conflict or not, and no ancestor before one is borrowed."""
 
-    borrowing_folder = None
+    borrowing_folder = Path("/nonexistent/borrowing")
 
     def __init__(self, *known):
         self.known = {identifier: SimpleNamespace(version=CONFLICT, notes={}) for identifier in known}
@@ -34,6 +36,17 @@ class Shelf:
     def find(self, identifier):
         """Give a conflict with its archive."""
         return (None, self.known[identifier]) if identifier in self.known else None
+
+    def lacks(self, identifier):
+        """Name what a conflict holds and what is not here."""
+        return [part for part in self.known[identifier].notes.get("holds", ()) if part not in self.known]
+
+    def schedule(self, identifier, _act, by):
+        """Remember who wants it."""
+        self.known[identifier].notes["scheduled"] = by
+
+    async def read_archives(self):
+        """There is nothing to look at."""
 
     def has_base(self, _held, _conflict):
         """Whether an ancestor was borrowed."""
@@ -61,7 +74,7 @@ class Leader:
         #: What a keeper sends instead of the ancestor, and where it was put.
         self.lie, self.folder = None, None
         peers = [
-            SimpleNamespace(member=member, is_alive=lambda _now, member=member: member != SILENT)
+            SimpleNamespace(member=member, is_alive=lambda _now, member=member: member != SILENT, report=None)
             for member in (SECOND, THIRD, SILENT)
         ]
         replica = SimpleNamespace(
@@ -70,11 +83,17 @@ class Leader:
             ledger=SimpleNamespace(held=SimpleNamespace(version=STANDING)),
             is_leading=True,
             now=0.0,
+            revisions=SimpleNamespace(reported=(tuple(shelf.known), ())),
         )
+        self.replica = replica
+        #: Members that nobody can fetch anything from at present.
+        self.broken = set()
 
         async def fetch(member, asking, _folder):
             what = asking["ReplicationIdentifier"]
             self.asked.append((member, what))
+            if member in self.broken:
+                raise FetchError("it is down")
             if asking["ReplicationArchive"] == "ancestors" and member not in keepers:
                 raise FetchError("it is not kept here")
             sent = self.lie or what
@@ -83,11 +102,22 @@ class Leader:
         self._commands = ConflictCommands(
             shelf,
             fetch,
-            replica=lambda: replica,
+            replica=lambda: self.replica,
             find={ME: ME, SECOND: SECOND, THIRD: THIRD}.get,
-            is_merging=lambda: False,
+            is_merging=lambda: True,
             tell=lambda event, **fields: self.told.append((event, fields)),
         )
+
+    async def merge_for(self, seconds):
+        """Let it look for what it can merge; return what it told."""
+        del self.told[:], self.asked[:]
+        with trio.move_on_after(seconds):
+            await self._commands.run()
+        return self.told
+
+    def reports(self, member, *conflicts):
+        """Let a replica say what it keeps."""
+        self.replica.peers[member].report = SimpleNamespace(conflicts=conflicts)
 
     async def plan(self, holder):
         """Plan a merge of that holder's conflict; return what it would start from."""
@@ -136,3 +166,54 @@ async def test_another_ancestor_than_was_asked_for_is_not_taken(tmp_path):
     ((event, fields),) = leader.told
     assert event == "ancestor_not_found"
     assert "b:1: 130.5 came instead" in fields["text"]
+
+
+async def test_what_could_not_be_fetched_is_fetched_later(autojump_clock):
+    """Its holder was down for a moment: the conflict is not given up for that, nor asked for each second."""
+    leader = Leader(Shelf(), SECOND, THIRD)
+    leader.reports(THIRD, "130.9")
+    leader.broken.add(THIRD)
+    ((event, fields),) = await leader.merge_for(RETRY_SECONDS)
+    assert (event, fields["text"]) == ("merge_not_possible", "it is down")
+    assert len(leader.asked) == 1
+    leader.broken.clear()
+    ((event, fields),) = await leader.merge_for(2 * RETRY_SECONDS)
+    assert (event, fields["id"]) == ("merge_scheduled", "130.9")
+
+
+async def test_what_has_no_ancestor_is_given_up_for_this_leadership(autojump_clock):
+    """It is said once; another history may share a state with it that somebody keeps."""
+    leader = Leader(Shelf("130.9"))
+    told = await leader.merge_for(3 * RETRY_SECONDS)
+    assert [event for event, _ in told] == ["ancestor_not_found", "merge_not_possible"]
+    leader.replica.ledger.held.version = STANDING.led_by(514)
+    told = await leader.merge_for(3 * RETRY_SECONDS)
+    assert [event for event, _ in told] == ["ancestor_not_found", "merge_not_possible"]
+
+
+async def test_what_an_operator_scheduled_is_left_alone(autojump_clock):
+    """It waits for the next stop, without an ancestor if need be: nobody is asked for one each second."""
+    shelf = Shelf("130.9")
+    shelf.known["130.9"].notes["scheduled"] = "ann"
+    leader = Leader(shelf)
+    assert await leader.merge_for(10.0) == []
+    assert leader.asked == []
+
+
+async def test_what_a_conflict_holds_is_fetched_with_it():
+    """Its own usage can be told from that of a conflict that was merged into it only where that is kept, too."""
+    shelf = Shelf("130.9")
+    shelf.known["130.9"].notes["holds"] = ["4.1"]
+    leader = Leader(shelf, SECOND)
+    leader.broken.add(SECOND)
+    await leader.plan(ME)
+    assert leader.asked[:2] == [(SECOND, "4.1"), (THIRD, "4.1")]
+    assert "4.1" in shelf.known
+
+
+async def test_nothing_is_done_before_the_state_was_read():
+    """What is kept is being put in order at that time."""
+    leader = Leader(Shelf("130.9"))
+    leader.replica = None
+    answer = await leader._commands.answer(ClassAd({"Act": "drop", "Identifier": "130.9"}), "ann")
+    assert answer == (False, "this daemon is still reading its state", None)

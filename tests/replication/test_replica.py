@@ -1076,6 +1076,22 @@ def test_replicas_speak_twice_each_t():
     assert reports(story.done, C) == []
 
 
+def test_whoever_is_heard_again_is_answered_at_once():
+    """It may have forgotten what it knew; and who is heard all the time is told when there is news."""
+    story = Story(held("x", "5.2")).follow()
+    story.link(A)
+    assert reports(story.hear(A, "x", "5.2"), A) != []
+    assert reports(story.hear(A, "x", "5.2"), A) == []
+    story.wait(story.now + 2 * T)
+    assert reports(story.hear(A, "x", "5.2"), A) != []
+
+
+def test_a_report_tells_the_size_of_the_state():
+    """Nothing is no bytes."""
+    for story, size in ((Story(), 0), (Story(held("xyz", "5.2")), 3)):
+        assert {r.total_bytes for r in reports(story.link(A), A)} == {size}
+
+
 def test_a_stopping_leader_waits_for_its_flush():
     """Hard case 20: condor_master stops both daemons at once."""
     story = leading()

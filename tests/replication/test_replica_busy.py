@@ -92,3 +92,15 @@ def test_a_replica_that_stood_still_listens_before_it_answers():
     found = story.install(story.fetch("xy", "10.2", "5.2")) + story.wait(late + 2 * T)
     answer = one(found, effects.Answer)
     assert (answer.currency, answer.version.point) == (Currency.CURRENT, Point(10, 2))
+
+
+def test_a_stop_waits_for_no_question_that_stays_open():
+    """A follower that is asked to end fetches nothing any more, so whoever asked how current it is waits in vain; a flush counts."""
+    story = following("5.2")
+    story.hear(A, "xy", "10.2", "5.2", leads=True)
+    story.tell(events.CurrentAsked(1, incumbent_epoch=10))
+    assert only(story.tell(events.StopRequested(20.0)), effects.Finished) != []
+    story = following("5.2")
+    story.hear(A, "xy", "10.2", "5.2", leads=True)
+    story.tell(events.FlushAsked(1, 10.0, successor=C))
+    assert only(story.tell(events.StopRequested(20.0)), effects.Finished) == []
