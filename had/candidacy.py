@@ -19,7 +19,14 @@ def may_elect(node: Election, now: float) -> bool:
         return False
     if pool.is_successor_due(node.peers, now, s, node.epoch):
         return False
-    return not node.is_paused or owner(node.ledger.wanted.epoch, s.members) == s.me
+    return not node.is_paused or owner(_last_leadership(node), s.members) == s.me
+
+
+def _last_leadership(node: Election) -> int:
+    """The epoch of the last leadership; where a majority is needed, many an epoch is claimed and never led by."""
+    if node.settings.require_majority:
+        return node.ledger.wanted.electorate.number[0]
+    return node.ledger.wanted.epoch
 
 
 def is_best(node: Election, now: float) -> bool:

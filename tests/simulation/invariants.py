@@ -85,6 +85,8 @@ class Watch:
         self.owners: dict[int, str] = {}
         self.runs: list[Run] = []
         self.running: dict[str, Run] = {}
+        #: Controllees on hosts that stand still.
+        self.suspended: dict[str, Run] = {}
         #: So long after the last disturbance a network counts as quiet; the runner sets it from T.
         self.settle_seconds = 10.0
         #: Real condor_hads overlap by design: only two of ours count then.
@@ -220,6 +222,12 @@ class Watch:
         view.has_started = False
         if view.was_paused:
             was_mine = node.disk.record.epoch % election_settings.EPOCH_STRIDE == node.settings.my_id
+            if self.has_majority:
+                # What it was told last may be on its disk, or on the way there.
+                assert node.machine is not None
+                records = (node.disk.record, node.machine.ledger.wanted)
+                leaders = {r.electorate.number[0] % election_settings.EPOCH_STRIDE for r in records}
+                was_mine = node.settings.my_id in leaders
             if change.target is State.ELECTION and not was_mine and not self.lists_differ:
                 self.object(node, f"7: {change.reason.slug} under a pause")
         if change.target is State.LEADER:
@@ -301,8 +309,19 @@ class Watch:
 
     def end(self, name: str, reason: str) -> None:
         """Count one fewer."""
-        run = self.running.pop(name)
+        run = self.running.pop(name, None) or self.suspended.pop(name)
         run.until, run.reason = self.world.now, reason
+
+    def suspend(self, name: str) -> None:
+        """Do not count a controllee that stands still with its host."""
+        if name in self.running:
+            self.suspended[name] = self.running.pop(name)
+
+    def resume(self, name: str) -> None:
+        """Count it again: its lease is not over, so there must be no other."""
+        self.running[name] = self.suspended.pop(name)
+        if self.has_majority and len(self.running) > 1:
+            raise Violation(f"8: two controllees when {name} went on")
 
     def check_overlap(self) -> None:
         """Object to two controllees in a quiet network."""

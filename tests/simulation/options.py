@@ -13,7 +13,7 @@ import attrs
 
 TIMEOUTS = (0.2, 0.5, 1.0, 2.0, 5.0)
 
-#: Kinds of faults and requests, by name (`tests.simulation.faults` has one method each).
+#: Kinds of faults and requests, by name (`tests.simulation.faults` has one method each, and `suspend` besides).
 KINDS = (
     "kill",
     "host",
@@ -97,6 +97,7 @@ def draw(seed: int) -> Options:
     return attrs.evolve(
         options,
         majority=True,
+        kinds=options.kinds + (("suspend",) if dice.random() < 0.3 else ()),
         witnesses=dice.choice((0, 1, 1) if options.candidates == 2 else (0, 0, 1)),
         loses_disks=options.loses_disks and not is_changing,
     )
