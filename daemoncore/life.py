@@ -88,11 +88,12 @@ class Life(Generic[Loaded]):
         try:
             with trio.open_signal_receiver(*STOPPING, signal.SIGHUP) as self._signals:
                 await serve()
-        except StartError as error:
-            self._tell("start_refused", error=str(error))
-            raise
         except Exception as error:
-            self._tell(f"{self._program}_crashed", error=repr(error))
+            refused = _refusal_in(error)
+            if refused is None:
+                self._tell(f"{self._program}_crashed", error=repr(error))
+            else:
+                self._tell("start_refused", error=str(refused))
             raise
         finally:
             self._log.close()
@@ -186,3 +187,10 @@ class Life(Generic[Loaded]):
             if self.last_turn_seconds() < self._health_limit_seconds():
                 self._notifier.watchdog()
             self._log.tick()
+
+
+def _refusal_in(error: Exception) -> StartError | None:
+    """Find why the daemon cannot start, alone or as the one failure of a nursery; None for a programmer's error."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error if isinstance(error, StartError) else None

@@ -31,6 +31,13 @@ class Question:
         return isinstance(self.asked, FlushAsked) or self.asked.incumbent_epoch is None
 
 
+def answer_to(replica: Replica, asked: CurrentAsked | FlushAsked, *, is_late: bool) -> Answer | None:
+    """Answer a question; None while the answer may still get better."""
+    if isinstance(asked, FlushAsked):
+        return flush(replica, asked, is_late=is_late)
+    return current(replica, asked, is_late=is_late)
+
+
 def current(replica: Replica, asked: CurrentAsked, *, is_late: bool) -> Answer | None:
     """Say how good the state here is; None while that may still get better.
 
@@ -95,13 +102,15 @@ def _is_missing_everywhere(replica: Replica) -> bool:
 def flush(replica: Replica, asked: FlushAsked, *, is_late: bool) -> Answer | None:
     """Say that the last version is where it has to be, or who lacks it; None while that may still get better."""
     own, behind = replica.ledger.own, replica.behind()
+    # Who has just started has heard nobody yet, and knows of nobody who lacks anything.
+    has_listened = asked.successor is not None or replica.has_listened
     if asked.successor is not None:
         peer = replica.peers.get(asked.successor)
         # A real condor_replication never says what it holds. Who is no member of REPLICATION_LIST here gets nothing.
         is_silent = peer is not None and peer.is_ours is False
         is_behind = own is not None and not is_silent and (peer is None or not peer.holds(own))
         behind = (asked.successor,) if is_behind else ()
-    is_complete = replica.ledger.is_written and replica.is_resting and not behind
+    is_complete = replica.ledger.is_written and replica.is_resting and has_listened and not behind
     if not (is_complete or is_late):
         return None
     return Answer(

@@ -58,10 +58,17 @@ class Attendance:
     Args:
         post: takes events for the machine.
         clock: CLOCK_BOOTTIME, in seconds.
+        has_stood_still: whether this daemon has not listened for a while, so that had may have begun anything.
     """
 
-    def __init__(self, post: Callable[[Event], None], clock: Callable[[], float] = boottime.now) -> None:
+    def __init__(
+        self,
+        post: Callable[[Event], None],
+        clock: Callable[[], float] = boottime.now,
+        has_stood_still: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._post = post
+        self._has_stood_still = has_stood_still
         self._clock = clock
         self._numbers = itertools.count(1)
         self._stream: _Stream | None = None
@@ -83,7 +90,8 @@ class Attendance:
     def may_run_controllee(self) -> bool:
         """Whether a controllee may be running here; any thread may ask."""
         gone_at = self._gone_at
-        return self._has_controllee and (gone_at is None or self._clock() < gone_at + GUARD_SECONDS)
+        is_near = self._has_controllee and (gone_at is None or self._clock() < gone_at + GUARD_SECONDS)
+        return is_near or self._has_stood_still()
 
     async def first_word(self, seconds: float) -> None:
         """Wait until had has said anything, but not longer than this."""

@@ -21,6 +21,7 @@ from daemoncore.cedar.sessions import Session
 from daemoncore.children import Children
 from daemoncore.client import Client
 from daemoncore.driver import Driver
+from daemoncore.durable import DurableError
 from daemoncore.early_signals import EarlySignals
 from daemoncore.life import Life
 from daemoncore.links import Link, Links
@@ -31,7 +32,7 @@ from daemoncore.pages import health_limit_seconds
 from daemoncore.security import Security
 from daemoncore.server import CommandServer
 from daemoncore.standing_commands import StandingCommands
-from daemoncore.startup import Options, claim_folder, listen_for_commands, listen_for_pages
+from daemoncore.startup import Options, StartError, claim_folder, listen_for_commands, listen_for_pages
 from daemoncore.state_folder import StateFolder
 from daemoncore.version import REVISION, VERSION
 from replication.attendance import Attendance
@@ -47,6 +48,7 @@ from replication.replica import CONFIRMATION_TIMEOUTS, Replica
 from replication.replica_settings import Member
 from replication.service import Asked, Reins, Service
 from replication.settings import Settings, needs_restart
+from replication.staging import RefusedError
 from replication.starts import count_start
 from replication.store import Store
 from replication.store_terms import StoreSettings
@@ -82,12 +84,8 @@ class Daemon:
         )
         common.configuration_loaded(time.time(), settings.shared_hash)
         self._common = common
-        self._metrics = ReplicationMetrics(
-            common,
-            me=settings.me.entry,
-            members=[m.entry for m in settings.members],
-            files=[str(path) for path in settings.paths],
-        )
+        entries, files = [m.entry for m in settings.members], [str(path) for path in settings.paths]
+        self._metrics = ReplicationMetrics(common, me=settings.me.entry, members=entries, files=files)
         self._telling = Telling(serve_logger("", log), self._metrics, self._labels())
         self._life: Life[Loaded] = Life(
             "replication",
@@ -102,7 +100,7 @@ class Daemon:
             last_turn=lambda: self._telling.last_turn,
             health_limit_seconds=lambda: health_limit_seconds(self.settings.connection_timeout_seconds),
         )
-        self._attendance = Attendance(self._post)
+        self._attendance = Attendance(self._post, has_stood_still=self._has_stood_still)
         self._present_client: Client | None = None
         self._replica: Replica | None = None
         self._driver: Driver[Event, Effect] | None = None
@@ -147,8 +145,9 @@ class Daemon:
             nursery.start_soon(self._server.serve, listeners)
             if web_listeners:
                 nursery.start_soon(self._outlook.pages(self._life, self._common).serve, web_listeners)
-            driver = await self._open(instance)
+            # Whoever wants a kept copy may ask as soon as it is read.
             await nursery.start(self._transfers.run)
+            driver = await self._open(instance)
             nursery.start_soon(self._store.run)
             nursery.start_soon(self._links.run)
             nursery.start_soon(self._conflicts.run)
@@ -218,11 +217,13 @@ class Daemon:
         settings = self.settings
         if self._store.has_journal:
             await self._attendance.first_word(CONFIRMATION_TIMEOUTS * settings.connection_timeout_seconds)
-        opening = await trio.to_thread.run_sync(
-            functools.partial(
-                self._store.open, is_controllee_running=lambda: self._attendance.may_run_controllee
-            )
+        open_store = functools.partial(
+            self._store.open, is_controllee_running=lambda: self._attendance.may_run_controllee
         )
+        try:
+            opening = await trio.to_thread.run_sync(open_store)
+        except (DurableError, RefusedError) as error:
+            raise StartError(str(error)) from error
         for sentence in opening.sentences:
             self._telling.log("found_at_start", text=sentence)
         replica = self._replica = Replica(settings.replica(), opening.held, instance, boottime.now())
@@ -340,6 +341,11 @@ class Daemon:
         self._hands.stands(self._replica.ledger.standing)
         self._store.heard_merged(self._replica.revisions.merged)
         self._telling.turned(self._replica, event, now)
+
+    def _has_stood_still(self) -> bool:
+        """Whether the loop, which turns twice in each T, has not turned for T: a thawed daemon's disk wakes with it."""
+        quiet_seconds = boottime.now() - self._telling.last_turn
+        return self._driver is not None and quiet_seconds > self.settings.connection_timeout_seconds
 
     def dropped(self, event: Event) -> None:
         """The loop is so far behind that an event was lost."""

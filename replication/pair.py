@@ -59,7 +59,7 @@ from replication.journal import (
 from replication.manifest import Held
 from replication.moves import Progress, is_removal, perform, progress, tidy
 from replication.places import Places
-from replication.staging import Start, check_staged, check_targets, make_durable
+from replication.staging import RefusedError, Start, check_staged, check_targets, make_durable
 from replication.version import Point, Version, VersionError, parse_text_untrusted
 
 #: A version file that is longer is not HTCondor's.
@@ -147,11 +147,12 @@ class Pair:
             starts: for each file where its staged bytes begin (see `staging.Start`); left out, all are whole.
             spare: for each file how many bytes at its end count for nothing, such as half a transaction; a tail takes
                 their place. Left out, none do.
-            is_controllee_running: asked before every rename, which it must not allow.
+            is_controllee_running: asked before every rename, which is not done then.
 
         Raises:
-            RefusedError: what is staged is not what `held` says, or may not stand there; nothing was changed.
-            DurableError: the disk failed. Before the journal was written nothing has changed; afterwards `recover`
+            RefusedError: what is staged is not what `held` says, or may not stand there, or a controllee runs; nothing
+                was changed.
+            DurableError: the disk failed, or a controllee was started meanwhile. Before the journal was written nothing has changed; afterwards `recover`
                 finishes the work, and must run before anything else does.
         """
         count = len(self.places.paths)
@@ -166,7 +167,9 @@ class Pair:
         heads = [self._digest_of(str(place), start) for place, start in enumerate(starts)]
         moves = tuple(itertools.starmap(Move, zip(inodes, signatures, starts, heads, strict=True)))
         journal = Journal(held, number, moves)
-        assert not is_controllee_running(), "a commit under a running controllee"
+        if is_controllee_running():
+            # Had goes by its own clock: it may have started one while this was being synced.
+            raise RefusedError("nothing is renamed over the state of a running controllee")
         self._disk.replace(self._journal, encode_journal(journal), mode=0o600, owner=self.places.owner)
         self._finish(journal, is_controllee_running)
 
@@ -254,7 +257,9 @@ class Pair:
         """Do what the journal says, whatever part of it is done."""
         for place in range(len(journal.moves)):
             if progress(self._disk, self.places, journal, place) is not Progress.DONE:
-                assert not is_controllee_running(), "a change of the state under a running controllee"
+                if is_controllee_running():
+                    text = f"{self._journal}: was left undone for a running controllee"
+                    raise DurableError(text, path=self._journal)
                 perform(self._disk, self.places, journal, place)
         # An append in place changes no name.
         moved = [one for one, move in zip(self.places.paths, journal.moves, strict=True) if not move.start]

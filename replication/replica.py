@@ -209,11 +209,16 @@ class Replica:
             case events.UploadAsked() | events.UploadEnded():
                 self._of_uploads(event)
             case events.Reconfigured(settings):
-                assert settings.me == self.settings.me, "a node's own address does not change while it runs"
-                self.settings = settings
-                self.peers = {m: self.peers.get(m) or Peer(m) for m in settings.others}
+                self._reconfigured(settings)
             case events.StopRequested(seconds):
                 self.stops_by = self._now + seconds
+
+    def _reconfigured(self, settings: ReplicaSettings) -> None:
+        assert settings.me == self.settings.me, "a node's own address does not change while it runs"
+        self.settings, before = settings, self.peers
+        self.peers = {m: before.get(m) or Peer(m) for m in settings.others}
+        if before.keys() - self.peers.keys():
+            self._emit(effects.EndUploads("a member was taken from REPLICATION_LIST"))
 
     # --- other replicas ---------------------------------------------------------------------------------------
 
@@ -597,12 +602,10 @@ class Replica:
         return self._now < self.fenced_until
 
     def _look_for_leaders(self) -> None:
-        leader = readings.leader_of(self.peers.values(), self._now)
-        if leader is not None and leader.version is not None:
-            own = self.ledger.own
-            is_late = own is None or leader.version.gid >= own.version.gid
-            if is_late:
-                self.fenced_until = self._now + FENCE_TIMEOUTS * self.settings.timeout_seconds
+        leader, own = readings.leader_of(self.peers.values(), self._now), self.ledger.own
+        version = None if leader is None else leader.version
+        if version is not None and (own is None or version.gid >= own.version.gid):
+            self.fenced_until = self._now + FENCE_TIMEOUTS * self.settings.timeout_seconds
 
     def _change_state(self) -> None:
         if self.state is State.VERSION_REQUESTING:
@@ -637,10 +640,7 @@ class Replica:
         is_starting = False
         for question in tuple(self.questions):
             is_late = self._now >= question.deadline
-            if isinstance(question.asked, events.FlushAsked):
-                answer = answers.flush(self, question.asked, is_late=is_late)
-            else:
-                answer = answers.current(self, question.asked, is_late=is_late)
+            answer = answers.answer_to(self, question.asked, is_late=is_late)
             if answer is None:
                 continue
             self.questions.remove(question)

@@ -168,7 +168,7 @@ class Store:
         """Put other settings in force."""
         self._settings = settings
         self._vigil.change(settings.interval_seconds)
-        self.run_in_background(lambda: self._keepsakes.conflicts.limit_to(settings.keep_conflicts))
+        self._keepsakes.conflicts.limit_to(settings.keep_conflicts)
 
     def close(self) -> None:
         """Let what was asked for be done, for a second at most, and close everything; blocks."""

@@ -207,6 +207,10 @@ async def test_a_stop_does_not_wait_for_a_reading(daemon):
     ("error", "line"),
     [
         (StartError("the port is taken"), ("start_refused", {"error": "the port is taken"})),
+        (
+            ExceptionGroup("a nursery's", [ExceptionGroup("another's", [StartError("the disk failed")])]),
+            ("start_refused", {"error": "the disk failed"}),
+        ),
         (KeyError("x"), ("had_crashed", {"error": "KeyError('x')"})),
     ],
 )

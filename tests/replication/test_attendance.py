@@ -237,3 +237,12 @@ async def test_when_had_is_gone_its_controllee_is_dead_soon(posted):
         await trio.testing.wait_all_tasks_blocked()
         assert attendance.may_run_controllee
         back.leaves()
+
+
+async def test_a_daemon_that_stood_still_trusts_nobody(posted):
+    """Had may have started a controllee while this daemon was frozen: nothing is renamed before it has listened again."""
+    still = [False]
+    attendance = Attendance(posted.append, has_stood_still=lambda: still[0])
+    assert not attendance.may_run_controllee
+    still[0] = True
+    assert attendance.may_run_controllee

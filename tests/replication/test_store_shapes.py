@@ -308,7 +308,7 @@ async def test_a_mixture_that_was_written_to_is_kept_and_replaced(tmp_path):
     arrival, held = node.receive(b"I", b"II"), Held(LED, records(b"I", b"II"))
     answers = iter([False, False, True])
     pair = Pair(node.places)
-    with pytest.raises(AssertionError, match="running controllee"):
+    with pytest.raises(DurableError, match="running controllee"):
         pair.commit(NUMBER, held, arrival.starts, is_controllee_running=lambda: next(answers))
     node.append(b" and more", 1)
     async with node.running() as store:
@@ -325,7 +325,7 @@ async def test_a_mixture_on_which_a_controllee_runs_is_kept_and_left(tmp_path):
     node.holds(OLD, b"1", b"2")
     arrival, held = node.receive(b"I", b"II"), Held(LED, records(b"I", b"II"))
     answers = iter([False, False, True])
-    with pytest.raises(AssertionError, match="running controllee"):
+    with pytest.raises(DurableError, match="running controllee"):
         Pair(node.places).commit(NUMBER, held, arrival.starts, is_controllee_running=lambda: next(answers))
     node.is_controllee_running = True
     async with node.running() as store:
@@ -468,3 +468,21 @@ async def test_no_descriptor_is_left_open(tmp_path):
     with trio.fail_after(5):
         while not opened() <= before:
             await trio.lowlevel.checkpoint()
+
+
+@pytest.mark.parametrize("asked", [1, 2])
+async def test_a_controllee_that_starts_in_the_middle_of_an_installation_stops_it(tmp_path, asked):
+    """Had lost sight of this daemon, say, and started it: the state stays what it was, and the daemon goes on."""
+    node = Node(tmp_path)
+    node.holds(OLD, b"1")
+    answers = iter([False] * asked)
+    async with node.running() as store:
+        store._custody._is_controllee_running = lambda: next(answers, True)
+        store.install(1, Held(LED, records(b"I")), node.receive(b"I"), is_conflict=False)
+        failed = await node.next()
+        assert isinstance(failed, InstallFailed)
+        assert "running controllee" in failed.error
+        assert node.paths[0].read_bytes() == b"1"
+        assert sent(store.sendable) == {"0": b"1"}
+        assert not store.has_journal
+        assert node.leftovers() == []
