@@ -382,8 +382,12 @@ class Daemon:
         self._driver.post(Reconfigured(self._election_settings(new), is_hard=change is Change.HARD))
 
     def _election_settings(self, settings: Settings) -> ElectionSettings:
-        """What the machine works with; whether a replica looks after the state, only a restart changes."""
-        return attrs.evolve(settings.election(VERSION), has_replica=self._custody is not None)
+        """What the machine works with; only a restart changes whether there are a replica and votes."""
+        return attrs.evolve(
+            settings.election(VERSION),
+            has_replica=self._custody is not None,
+            require_majority=self._election.settings.require_majority,
+        )
 
     def _perform(self, effect: Act) -> None:
         self._hands.perform(effect)

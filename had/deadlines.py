@@ -43,6 +43,8 @@ def deadlines(node: Election) -> list[float]:
         found.append(node.fitness.yields_from)
         if node.unheard_since is not None:
             found.append(node.unheard_since + t * UNHEARD_SHARE)
+    if node.settings.require_majority:
+        found += node.votes.deadlines(node)
     if node.fitness.abstains_since is not None:
         found.append(node.fitness.abstains_until)
     if node.ledger.failed_at is not None:

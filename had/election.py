@@ -25,8 +25,9 @@ while another serves, and a leader that cannot hand on what its controllee wrote
 What is durable before it is visible: an epoch, before its leadership is announced or its controllee starts; a heard
 epoch, before its leader is followed; an operator's directive, before it is passed on.
 
-What is *not* promised here: one leader over all partitions (each has one), or a controllee that stops itself. The
-second is the guard's work: `RenewLease` lets the controllee live until a little less than T after the last heartbeat,
+With HAD_REQUIRE_MAJORITY whoever would lead needs leases from a majority as well (`had.votes`), and stops when they
+are not renewed. Without it, one leader over all partitions is *not* promised (each has one). Nor is it promised here
+that a controllee stops itself. That is the guard's work: `RenewLease` lets the controllee live until a little less than T after the last heartbeat,
 so that whoever misses our heartbeats for T starts after ours is dead. A member whose daemon is gone while its
 machine answers is known at once; then nobody starts within the guard's reaction time.
 """
@@ -37,7 +38,7 @@ import math
 
 import attrs
 
-from had import pool, requests
+from had import candidacy, pool, requests
 from had.custody_events import EpochKnown, HandoverCalledOff, StartPostponed, StateReady
 from had.deadlines import UNHEARD_SHARE, deadlines
 from had.election_settings import ElectionSettings, Member
@@ -74,10 +75,11 @@ from had.events import (
 )
 from had.fitness import Fitness, start_ends_at
 from had.ledger import Ledger, owner
-from had.peers import Peer, Report, forget_strangers, live_leaders, relisted
+from had.peers import Peer, Report, forget_strangers, live_leaders, new_conflicts, relisted
 from had.ranking import Standing, outranks, standing
 from had.speech import Voice, compose, condor_kind, is_quiet, pause_end, spoken
 from had.transitions import CAN_BE_CALLED_OFF, LEGAL, Reason, Run, State
+from had.votes import Votes
 
 GUARD_SECONDS = 0.25
 """Nobody starts sooner than this after a leader's daemon was found gone: its guard needs up to 0.2 s (P4)."""
@@ -99,6 +101,7 @@ class Election:
     def __init__(self, settings: ElectionSettings, record: Record, instance: int, now: float) -> None:
         self.settings = settings
         self.ledger = Ledger(record, record, self._emit)
+        self.votes = Votes(settings, record, now)
         self.peers: dict[Member, Peer] = {m: Peer(m) for m in settings.others}
         self.state = State.WITNESS if settings.me in settings.witnesses else State.PRE
         self.leader: Member | None = None
@@ -107,31 +110,26 @@ class Election:
         # The controllee and this node's leadership.
         self.run = Run.STOPPED
         self.run_since = now
-        self.leadership_epoch = 0
+        self.leadership_epoch = self.offer_epoch = 0
         self.handing_over: Reason | None = None
         self.successor: Member | None = None
-        self.offer_epoch = 0
         self.fitness = Fitness()
         self.unheard_since: float | None = None
-        self.is_stopping = False
         #: Whether this node could take over, or hand over, with nothing lost of what the controllee wrote.
         self.is_ready = not settings.has_replica
         self.pause_ends_at = pause_end(record.directive, now)
         self.awaits: Member | None = None
-        self.awaits_until = -math.inf
         self.instance = instance
         self.sequence = 0
         self._won: Reason | None = None
         self.candidacy = 0
         self.candidacy_since = now
         self._last_leader: Member | None = None
-        self._leaderless = Reason.no_leader
-        self.not_before = -math.inf
-        self.handed_over_at = -math.inf
-        self.awaits_successor_until = -math.inf
+        self.leaderless = Reason.no_leader
+        self.not_before = self.handed_over_at = -math.inf
+        self.awaits_until = self.awaits_successor_until = -math.inf
         self._vouched_until = math.inf
-        self._is_restarting = False
-        self._is_finished = False
+        self.is_stopping = self._is_restarting = self._is_finished = False
         self.voice = Voice(now, now)
         self._now = self._due = now
         self._effects: list[Effect] = []
@@ -202,10 +200,12 @@ class Election:
                 self._switchover(event)
             case PauseRequested(request, pause):
                 self._direct(attrs.evolve(self.directive, pause=pause))
-                self._answer(request, "automatic failover is paused in the whole pool")
+                self._emit(
+                    Answer(request, is_accepted=True, text="automatic failover is paused in the whole pool")
+                )
             case ResumeRequested(request):
                 self._direct(attrs.evolve(self.directive, pause=None, hold=None))
-                self._answer(request, "automatic failover is on")
+                self._emit(Answer(request, is_accepted=True, text="automatic failover is on"))
             case RestartRequested(request):
                 self._restart_requested(request)
             case StateReady() | StartPostponed() | HandoverCalledOff() | EpochKnown():
@@ -234,6 +234,7 @@ class Election:
         if pool.is_plausible(message.directive, self.ledger.wanted):
             self._adopt(message.directive)
         self.ledger.learn(message.epoch)
+        self.votes.heard(self, message)
 
     def _reached(self, event: Linked | Refused | Denied) -> None:
         """Our own connection to a member told us something of it."""
@@ -245,6 +246,8 @@ class Election:
             self._note(news, peer=event.peer)
         if isinstance(event, Linked):
             self.voice.replies.add(event.peer)
+            if pool.has_no_votes({event.peer: peer}, self.settings):
+                self._note("condor_in_majority", peer=event.peer)
 
     def _persist_failed(self, error: str) -> None:
         self._note("record_not_written", error=error)
@@ -272,7 +275,7 @@ class Election:
 
     def _reconfigured(self, settings: ElectionSettings, *, is_hard: bool) -> None:
         assert settings.me == self.settings.me, "a node's own address does not change while it runs"
-        self.settings = settings
+        self.settings = self.votes.settings = settings
         self.peers = relisted(self.peers, settings.others)
         self.voice.has_news = True
         if self.state is State.ELECTION:
@@ -338,11 +341,8 @@ class Election:
         hold = requests.hold_after(self.hold, self.settings, event, target)
         if hold != self.hold:
             self._direct(attrs.evolve(self.directive, hold=hold))
-        self._answer(event.request, f"handing over to {target}")
+        self._emit(Answer(event.request, is_accepted=True, text=f"handing over to {target}"))
         self._hand_over(Reason.switchover, target)
-
-    def _answer(self, request: int, text: str) -> None:
-        self._emit(Answer(request, is_accepted=True, text=text))
 
     # --- what is kept on disk ---------------------------------------------------------------------------------
 
@@ -382,6 +382,7 @@ class Election:
         self.ledger.retry(self._now)
         self._look_for_leaders()
         forget_strangers(self.peers, self._now)
+        self.votes.review(self, self._now)
         rules = {
             State.PRE: self._in_pre,
             State.PASSIVE: self._in_passive,
@@ -396,6 +397,8 @@ class Election:
                 self._finish()
             else:
                 rules[before]()
+        if not self._is_finished:
+            self.votes.review(self, self._now)
 
     def _look_for_leaders(self) -> None:
         """Compare the leaders that exist now with those that existed at the last look."""
@@ -409,6 +412,7 @@ class Election:
         best = self.best_leader
         if best is not None:
             self._last_leader = best.member
+            self.votes.starved_since = None
         for peer in self.peers.values():
             if peer.falls_silent(self._now):
                 self._note("peer_silent", peer=peer.member)
@@ -417,8 +421,8 @@ class Election:
         """Take note of what the end of a leader means; after a crash its guard is given its time."""
         # What another member said of it ends when that member's own wait ends, a little off our reckoning.
         slack = 0.0 if report.via is None else self.settings.heartbeat_seconds
-        self._leaderless = pool.end_of_leader(self.peers, self._now, report, slack)
-        if self._leaderless is not Reason.leader_gone:
+        self.leaderless = pool.end_of_leader(self.peers, self._now, report, slack)
+        if self.leaderless is not Reason.leader_gone:
             return
         self.not_before = max(self.not_before, self._now + GUARD_SECONDS)
         if self.settings.restart_window_seconds > 0:
@@ -453,11 +457,11 @@ class Election:
         self._follow()
         if self._take_over():
             return
-        if self.leaders or not self._may_elect():
+        if self.leaders or not candidacy.may_elect(self, self._now):
             return
-        if not self._is_best():
+        if not candidacy.is_best(self, self._now):
             return
-        self._become_candidate(self._leaderless)
+        self._become_candidate(self.leaderless)
 
     def _take_over(self) -> bool:
         """Lead without an election if the last leader named this node its successor (P3, P6)."""
@@ -465,39 +469,24 @@ class Election:
         found = pool.offers(self.peers, self._now, self.settings.me)
         offers = [r for r in found if r.claim.offer_epoch >= known]
         if not offers or not self.is_able:
+            self.votes.cease(self)
             return False
         self._make_claim()
-        is_over = any(r.claim.state is not State.LEADER for r in offers)
-        if is_over and not self.leaders and self.ledger.has_claim and self._now >= self.not_before:
+        has_right = self.ledger.has_claim and self.votes.allow(self, self._now)
+        may_lead = has_right and self._now >= self.not_before
+        if may_lead and not self.leaders and any(r.claim.state is not State.LEADER for r in offers):
             self._become_leader(Reason.handed_over)
         return True
 
     @property
     def is_able(self) -> bool:
         """Whether this node could lead, if it were to."""
-        return not (self.ledger.is_broken or self.is_stopping) and self.settings.my_id >= 0
+        is_barred = self.ledger.is_broken or self.is_stopping or pool.has_no_votes(self.peers, self.settings)
+        return not is_barred and self.settings.my_id >= 0
 
     def _make_claim(self, above: int = 0) -> None:
         if not self.ledger.make_claim(self.settings.my_id, above):
             self._note("epochs_exhausted", epoch=self.ledger.wanted.epoch)
-
-    def _may_elect(self) -> bool:
-        """Whether anything but a leader keeps this node from being a candidate."""
-        s = self.settings
-        if not self.is_able or self._now < self.awaits_successor_until:
-            return False
-        if pool.is_successor_due(self.peers, self._now, s, self.epoch):
-            return False
-        return not self.is_paused or owner(self.ledger.wanted.epoch, s.members) == s.me
-
-    def _is_best(self) -> bool:
-        """Whether this node goes before every candidate it hears, or hears of."""
-        if self.awaits is not None and self._now < self.awaits_until:
-            return False
-        if pool.is_awaited(self.peers, self._now, self.settings.me):
-            return True
-        mine = self.standing()
-        return all(mine > r.standing(self._now) for r in pool.candidates(self.peers, self._now))
 
     def standing(self) -> Standing:
         """Where this node stands."""
@@ -508,33 +497,32 @@ class Election:
         """Seconds since this node began to abstain, 0 while its disk is broken, None if it is fit."""
         if self.ledger.is_broken:
             return 0.0
-        since = self.fitness.abstains_since
+        since = (
+            self.votes.starved_since if self.fitness.abstains_since is None else self.fitness.abstains_since
+        )
         return None if since is None else self._now - since
 
     def _in_election(self) -> None:
         if self.leaders:
             self._become_passive(Reason.leader_heard)
-        elif self.is_paused and not self._may_elect():
+        elif self.is_paused and not candidacy.may_elect(self, self._now):
             self._become_passive(Reason.paused)
-        elif not self._is_best():
+        elif pool.has_no_votes(self.peers, self.settings):
+            self._become_passive(Reason.condor_member)
+        elif not candidacy.is_best(self, self._now):
             self._become_passive(Reason.better_candidate)
         else:
-            self._won = self._won or self._has_won()
+            self._won = self._won or candidacy.reason_to_lead(self, self._now)
             if self._won is not None:
                 # The disk writes the epoch while the last leader's guard still has its time.
                 self._make_claim()
-                if self.ledger.has_claim and self._now >= self.not_before:
+                has_right = self.ledger.has_claim and self.votes.allow(self, self._now)
+                if has_right and self._now >= self.not_before:
                     self._become_leader(self._won)
 
-    def _has_won(self) -> Reason | None:
-        is_proved_gone = self._leaderless is Reason.leader_gone
-        if pool.is_answered(self.peers, self._now, self.settings.me, self.candidacy, is_proved_gone):
-            return Reason.won_by_answers
-        if self._now >= self.candidacy_since + self.settings.timeout_seconds / 4:
-            return Reason.won_by_waiting
-        return None
-
     def _in_leader(self) -> None:
+        if self.settings.require_majority:
+            self._keep_majority()
         if self.handing_over is None:
             self._consider_handing_over()
         if self.handing_over is not None:
@@ -547,8 +535,15 @@ class Election:
             self._note("start_hangs", seconds=self._now - self.run_since)
             self._stop_controllee(0.0)
 
+    def _keep_majority(self) -> None:
+        """Renew the guard's lease as far as votes carry it, and step down in good order before they do not."""
+        self._vouch()
+        why = self.votes.lead(self, self._now)
+        if why is not None and self.handing_over is None:
+            self._hand_over(why, None, max(0.0, self._vouched_until - self._now))
+
     def _consider_handing_over(self) -> None:
-        rivals = [r for r in self.leaders.values() if not r.claim.is_yielding and not r.is_denied]
+        rivals = pool.rivals(self.peers, self.leaders.values(), self.settings)
         mine = self.standing()
         winner = next((r for r in rivals if outranks(r.standing(self._now), mine)), None)
         self._keep_epoch_above(rivals)
@@ -561,11 +556,8 @@ class Election:
 
     def _keep_epoch_above(self, rivals: list[Report]) -> None:
         """The survivor of a conflict takes an epoch above both (hard case 1)."""
-        for rival in rivals:
-            peer = self.peers.get(rival.member)
-            if peer is not None and peer.noted_conflict_epoch != rival.claim.epoch:
-                peer.noted_conflict_epoch = rival.claim.epoch
-                self._note("leader_conflict", peer=rival.member, epoch=rival.claim.epoch)
+        for rival in new_conflicts(self.peers, rivals):
+            self._note("leader_conflict", peer=rival.member, epoch=rival.claim.epoch)
         above = max((r.claim.epoch for r in rivals), default=0)
         is_behind = max(self.ledger.wanted.epoch, above + 1) > self.leadership_epoch
         if is_behind and not self.ledger.is_broken:
@@ -594,12 +586,9 @@ class Election:
     def _is_isolated(self) -> bool:
         """Whether nobody has heard us for a while: longer than a connection takes to come back after a heal."""
         t = self.settings.timeout_seconds
-        if self._now - self.started_at <= t or not pool.is_unheard(self.peers, self._now, self.settings):
-            self.unheard_since = None
-            return False
-        if self.unheard_since is None:
-            self.unheard_since = self._now
-        return self._now >= self.unheard_since + t * UNHEARD_SHARE
+        is_unheard = self._now - self.started_at > t and pool.is_unheard(self.peers, self._now, self.settings)
+        self.unheard_since = (self.unheard_since or self._now) if is_unheard else None
+        return self.unheard_since is not None and self._now >= self.unheard_since + t * UNHEARD_SHARE
 
     # --- changes of state -------------------------------------------------------------------------------------
 
@@ -616,18 +605,22 @@ class Election:
             self.awaits_successor_until = self._now + wait_seconds
             self.leadership_epoch = 0
             self.fitness.leads_no_more()
-            self._leaderless = Reason.leader_resigned
+            if self.handing_over is Reason.majority_lost:
+                self.votes.starved_since = self._now
+            self.leaderless = Reason.leader_resigned
         self._become(State.PASSIVE, reason)
         self.handing_over = None
         self.leader = None
         self.candidacy, self.ledger.claim, self._won = 0, 0, None
         self._vouched_until = math.inf
+        self.votes.cease(self)
 
     def _become_candidate(self, reason: Reason) -> None:
         self._become(State.ELECTION, reason)
         self.candidacy = self.sequence + 1
         self.candidacy_since = self._now
         self.ledger.claim, self._won, self.successor = 0, None, None
+        self.votes.cease(self)
 
     def _become_leader(self, reason: Reason) -> None:
         self._become(State.LEADER, reason)
@@ -641,6 +634,8 @@ class Election:
         ):
             self._direct(attrs.evolve(self.directive, hold=None))
         self._emit(PublishEpoch(self.leadership_epoch))
+        self._vouched_until = -math.inf
+        self.votes.begin(self)
         self._vouch()
         self._start_controllee()
 
@@ -685,13 +680,16 @@ class Election:
         addressees = self.voice.addressees(self.peers, kind, self.settings, self._now, factor)
         if addressees:
             self.sequence += 1
+            self.votes.spoke(self.sequence, self._now)
             message = compose(self, self._now)
             for member, chosen in addressees:
                 self._emit(Send(member, message, chosen))
 
     def _vouch(self) -> None:
-        self._vouched_until = self._now + self.settings.lease_seconds
-        self._emit(RenewLease(self._vouched_until))
+        until = min(self._now + self.settings.lease_seconds, self.votes.lease_until(self))
+        if until > self._vouched_until:
+            self._vouched_until = until
+            self._emit(RenewLease(until))
 
     def _emit(self, effect: Effect) -> None:
         self._effects.append(effect)

@@ -31,6 +31,8 @@ class ElectionSettings:
     #: HAD_WITNESS_LIST: members that hear and report and never lead.
     witnesses: tuple[Member, ...] = ()
     clock_drift: float = 0.01
+    #: HAD_REQUIRE_MAJORITY: lead only with leases from a majority of `voters`.
+    require_majority: bool = False
     stop_timeout_seconds: float = 10.0
     restart_window_seconds: float = 0.0
     backoff_constant_seconds: float = 9.0
@@ -60,6 +62,11 @@ class ElectionSettings:
     def others(self) -> tuple[Member, ...]:
         """Every other member, witnesses last."""
         return tuple(m for m in (*self.members, *self.witnesses) if m != self.me)
+
+    @property
+    def voters(self) -> tuple[Member, ...]:
+        """Everybody who has a vote, as the configuration lists them."""
+        return (*self.members, *self.witnesses)
 
     @property
     def heartbeat_seconds(self) -> float:

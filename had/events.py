@@ -1,9 +1,9 @@
 """The values that go into and come out of the election machine.
 
 `Election.handle(event, now)` takes one *event* and returns *effects*; both are frozen values with no behaviour, so
-that the daemon, the simulator and the scenario files can make, print and compare them. Times inside events and
-effects are seconds on the machine's one clock (CLOCK_BOOTTIME in the daemon, virtual time in the simulator) unless
-a name says otherwise. A member of the pool is named by its resolved address text, `ip:port`.
+that the daemon, the simulator and the scenario files can make, print and compare them. Times are seconds on the
+machine's one clock (CLOCK_BOOTTIME, in the simulator virtual time) unless a name says otherwise. A member of the
+pool is named by its resolved address text, `ip:port`.
 
 Events (what happened): `Heard`, `Linked`, `Refused`, `Denied`, `Persisted`, `PersistFailed`, `ControlleeStarted`,
 `ControlleeExited`, `Reconfigured`, `StopRequested`, `SwitchoverRequested`, `PauseRequested`, `ResumeRequested`,
@@ -20,6 +20,7 @@ from typing import TypeAlias
 
 import attrs
 
+from had.ballots import LISTED, Electorate, Grant, Vote
 from had.custody_events import ToElection
 from had.election_settings import ElectionSettings, Member
 from had.transitions import Reason, State
@@ -78,6 +79,8 @@ class Record:
     #: The largest epoch this node has heard of or made.
     epoch: int = 0
     directive: Directive = Directive()
+    vote: Vote | None = None
+    electorate: Electorate = LISTED
 
 
 @attrs.frozen
@@ -118,30 +121,27 @@ class Message:
     rank_id: int
     controllee: str
     state: State
-    #: The sender's HAD_LIST, in order.
     members: tuple[Member, ...] = ()
     is_ours: bool = True
 
     #: Counts the starts of the sender's daemon; with `sequence` it orders its messages.
     instance: int = 0
     sequence: int = 0
-    #: Seconds for which this message vouches for its sender; None is HTCondor's formula.
+    #: Seconds for which it vouches for its sender; None is HTCondor's formula.
     validity_seconds: float | None = None
-    #: Seconds since the sender's daemon started.
     up_seconds: float = 0.0
     epoch: int = 0
     #: HAD_USE_PRIMARY and first in the list.
     is_primary: bool = False
     #: The leader the sender follows (itself when it leads), None if it knows none.
     follows: Member | None = None
-    #: True while the sender's controllee runs.
     is_active: bool = False
     sightings: tuple[Sighting, ...] = ()
     candidacy: int = 0
     wants: bool = False
     #: Leading, but stopping the controllee: no rival to any other leader.
     is_yielding: bool = False
-    #: While leading: the member to which leadership is being handed; after: to which it was handed.
+    #: To whom leadership is being handed or, after it, was.
     successor: Member | None = None
     #: The epoch of the leadership that is handed over: whoever knows a later one does not take it.
     offer_epoch: int = 0
@@ -155,6 +155,12 @@ class Message:
     version: str = ""
     #: The sender could lead, or hand over, with nothing lost of what the controllee wrote.
     is_ready: bool = True
+    #: Majority mode: the epoch under which the sender asks for a lease, and for how long; 0 if it does not.
+    lease_epoch: int = 0
+    lease_seconds: float = 0.0
+    #: Whose request the sender has granted, None if its vote is free, its own, or not yet on disk.
+    grant: Grant | None = None
+    electorate: Electorate = LISTED
     #: The sender's wall clock (Unix time), for the skew metric only.
     wall_clock: float = 0.0
 
@@ -359,7 +365,7 @@ class Answer:
 
 @attrs.frozen
 class Finished:
-    """Nothing is left to do: the daemon may exit."""
+    """The daemon may exit."""
 
 
 @attrs.frozen

@@ -27,6 +27,10 @@ EVENTS: Final[dict[str, tuple[Level, str]]] = {
         WARNING,
         "A leader that our HAD_LIST lacks has us in its list; it is not elected over.",
     ),
+    "condor_in_majority": (
+        ERROR,
+        "A member is a real condor_had, which gives no votes: with HAD_REQUIRE_MAJORITY this node does not lead.",
+    ),
     "directive": (ALWAYS, "An operator's pause, resume or hold is in force here."),
     **PEER_EVENTS,
     "peer_denied": (ERROR, "A member answers, but denies us; it is alive, so it is never elected over."),

@@ -18,6 +18,7 @@ from typing import Final, TypeVar
 from daemoncore.address import Address
 from daemoncore.cedar.classad import ClassAd, ValueLike
 from daemoncore.cedar.errors import ProtocolError, WireError
+from had.ballots import Electorate, Grant
 from had.election_settings import Member
 from had.events import Directive, Hold, Kind, Message, Pause, Sighting
 from had.transitions import State
@@ -81,7 +82,7 @@ def encode(message: Message, wall_clock: float) -> ClassAd:
         items.append(("HadAliveValidity", float(message.validity_seconds)))
     if message.abstains_seconds is not None:
         items.append(("HadAbstainsSeconds", float(message.abstains_seconds)))
-    return ClassAd([*items, *_directive_items(message.directive)])
+    return ClassAd([*items, *_directive_items(message.directive), *_vote_items(message)])
 
 
 def _directive_items(directive: Directive) -> Iterable[tuple[str, ValueLike]]:
@@ -101,6 +102,22 @@ def _directive_items(directive: Directive) -> Iterable[tuple[str, ValueLike]]:
         yield "HadHoldBy", hold.by
         yield "HadHoldReason", hold.reason
         yield "HadHoldSince", float(hold.since)
+
+
+def _vote_items(message: Message) -> Iterable[tuple[str, ValueLike]]:
+    """Only majority mode has any."""
+    if message.electorate.members:
+        yield "HadElectorateEpoch", message.electorate.number[0]
+        yield "HadElectorateCount", message.electorate.number[1]
+        yield "HadElectorate", " ".join(message.electorate.members)
+    if message.lease_epoch:
+        yield "HadLeaseEpoch", message.lease_epoch
+        yield "HadLeaseSeconds", float(message.lease_seconds)
+    if message.grant is not None:
+        yield "HadGrantMember", message.grant.member
+        yield "HadGrantInstance", message.grant.instance
+        yield "HadGrantSequence", message.grant.sequence
+        yield "HadGrantSeconds", float(message.grant.seconds)
 
 
 def _encode_sighting(sighting: Sighting) -> str:
@@ -173,6 +190,10 @@ def _decode_ours(ad: ClassAd, rank_id: int, controllee: str, members: tuple[Memb
         shared_hash=_whole(ad, "HadSharedHash"),
         version=ad.get_string("HadVersion", "")[:MAXIMUM_TEXT],
         is_ready=ad.get_bool("HadIsReady", default=True),
+        lease_epoch=_whole(ad, "HadLeaseEpoch"),
+        lease_seconds=_seconds(ad.get_float("HadLeaseSeconds", 0.0), "HadLeaseSeconds"),
+        grant=_grant(ad),
+        electorate=_electorate(ad),
         wall_clock=_seconds(ad.get_float("HadWallClock", 0.0), "HadWallClock"),
     )
 
@@ -198,6 +219,21 @@ def _directive(ad: ClassAd) -> Directive:
             since=_seconds(ad.get_float("HadHoldSince", 0.0), "HadHoldSince"),
         )
     return Directive(version, pause, hold)
+
+
+def _grant(ad: ClassAd) -> Grant | None:
+    if "HadGrantMember" not in ad:
+        return None
+    member = _member(_text(ad, "HadGrantMember"))
+    seconds = _seconds(ad.get_float("HadGrantSeconds", 0.0), "HadGrantSeconds")
+    return Grant(member, _whole(ad, "HadGrantInstance"), _whole(ad, "HadGrantSequence"), seconds)
+
+
+def _electorate(ad: ClassAd) -> Electorate:
+    if "HadElectorate" not in ad:
+        return Electorate()
+    number = (_whole(ad, "HadElectorateEpoch"), _whole(ad, "HadElectorateCount"))
+    return Electorate(number, _members(ad.get_string("HadElectorate", "")))
 
 
 def _sightings(text: str) -> tuple[Sighting, ...]:

@@ -71,7 +71,12 @@ def _facts(status: Status) -> str:
     ]
     if status.majority is not None:
         majority = status.majority
-        facts.append(("Votes", f"{majority.granted} granted, {majority.needed} needed"))
+        facts.append(
+            (
+                "Votes",
+                f"{majority.granted} granted ({', '.join(majority.voters) or 'none'}), {majority.needed} needed",
+            )
+        )
         facts.append(("Lease", f"{majority.lease_seconds:.1f} s"))
     if controllee.name is not None:
         shade = _CONTROLLEE_CLASS.get(controllee.state or "", "")

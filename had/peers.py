@@ -128,6 +128,17 @@ def relisted(peers: Mapping[Member, Peer], members: Iterable[Member]) -> dict[Me
     return kept | {m: p for m, p in peers.items() if p.is_stranger}
 
 
+def new_conflicts(peers: Mapping[Member, Peer], rivals: Iterable[Report]) -> list[Report]:
+    """Return the leaders that were not yet noted as rivals under their epoch, and note them."""
+    found = []
+    for rival in rivals:
+        peer = peers.get(rival.member)
+        if peer is not None and peer.noted_conflict_epoch != rival.claim.epoch:
+            peer.noted_conflict_epoch = rival.claim.epoch
+            found.append(rival)
+    return found
+
+
 def forget_strangers(peers: dict[Member, Peer], now: float) -> None:
     """Keep in mind a leader or candidate that our list does not have only while it is one (hard case 9)."""
     for member, peer in list(peers.items()):

@@ -120,6 +120,23 @@ def best_leader(leaders: Iterable[Report], now: float) -> Report | None:
     return max(leaders, key=order, default=None)
 
 
+def rivals(peers: Peers, leaders: Iterable[Report], settings: ElectionSettings) -> list[Report]:
+    """Return the leaders that a leader must give way to, or take an epoch above.
+
+    Who leads by votes knows that whoever else needs them has lost them: its claim was long on the way.
+    """
+    return [
+        r
+        for r in leaders
+        if not (r.claim.is_yielding or r.is_denied or (settings.require_majority and _needs_votes(peers, r)))
+    ]
+
+
+def _needs_votes(peers: Peers, report: Report) -> bool:
+    peer = peers.get(report.member)
+    return peer is not None and peer.message is not None and bool(peer.message.electorate.members)
+
+
 def candidates(peers: Peers, now: float) -> list[Report]:
     """Every other member that could lead; a stranger or a real condor_had only while it says that it wants to."""
     found = []
@@ -244,6 +261,11 @@ def is_gone(peers: Peers, member: Member | None) -> bool:
     """Whether a member's machine said, since we last heard it, that its daemon is gone."""
     peer = peers.get(member) if member is not None else None
     return peer is not None and peer.refused_at > peer.heard_at
+
+
+def has_no_votes(peers: Peers, settings: ElectionSettings) -> bool:
+    """Whether a majority is needed and a member is a real condor_had, which leads without asking and gives no votes."""
+    return settings.require_majority and any(p.is_ours is False and not p.is_stranger for p in peers.values())
 
 
 def is_awaited(peers: Peers, now: float, me: Member) -> bool:

@@ -15,11 +15,12 @@ from typing import Any, Final
 import attrs
 
 from daemoncore.durable import PAYLOAD_LIMIT_BYTES
+from had.ballots import Electorate, Vote
 from had.events import Directive, Hold, Pause, Record
 
 SCHEMA: Final = 1
 
-_TEXT_LIMITS: Final = (1024, 256, 64)
+_TEXT_LIMITS: Final = (1024, 256, 64, 16)
 """Characters kept of each operator's text, tried in turn; with the last, four texts fit a slot however they are escaped."""
 
 
@@ -72,6 +73,8 @@ def decode(data: bytes, wall_clock: float) -> Stored:
                 pause=_pause(directive.get("pause"), wall_clock),
                 hold=_hold(directive.get("hold")),
             ),
+            vote=_vote(document.get("vote")),
+            electorate=_electorate(document.get("electorate")),
         )
         return Stored(record, _whole(document["instance"]))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
@@ -118,3 +121,22 @@ def _hold(document: dict[str, Any] | None) -> Hold | None:
         reason=_text(document["reason"]),
         since=_seconds(document["since"]),
     )
+
+
+def _vote(document: dict[str, Any] | None) -> Vote | None:
+    if document is None:
+        return None
+    return Vote(
+        member=_text(document["member"]),
+        instance=_whole(document["instance"]),
+        sequence=_whole(document["sequence"]),
+        epoch=_whole(document["epoch"]),
+        seconds=_seconds(document["seconds"]),
+    )
+
+
+def _electorate(document: dict[str, Any] | None) -> Electorate:
+    if document is None:
+        return Electorate()
+    epoch, count = document["number"]
+    return Electorate((_whole(epoch), _whole(count)), tuple(_text(m) for m in document["members"]))

@@ -31,6 +31,9 @@ from had.custody_events import CustodySettings
 from had.election_settings import ElectionSettings
 from had.state_settings import StateSettings, check_replication, read_state
 
+MAXIMUM_VOTERS = 50
+"""The record on disk names the electorate, and has 4 KB for all that it holds."""
+
 
 class Change(enum.Enum):
     """What a new configuration asks of a running daemon."""
@@ -52,6 +55,7 @@ class Settings:
         witnesses: HAD_WITNESS_LIST.
         connection_timeout_seconds: T.
         use_primary: whether the first member leads whenever it is up.
+        require_majority: HAD_REQUIRE_MAJORITY.
         control: the controllee, and how it is started and stopped.
         clock_drift: fraction by which two clocks may run apart.
         restart_window_seconds: HAD_DAEMON_RESTART_WINDOW.
@@ -74,6 +78,7 @@ class Settings:
     witnesses: tuple[Member, ...]
     connection_timeout_seconds: float
     use_primary: bool
+    require_majority: bool
     control: Control
     clock_drift: float
     restart_window_seconds: float
@@ -119,6 +124,7 @@ class Settings:
             use_primary=self.use_primary,
             witnesses=tuple(member.name for member in self.witnesses),
             clock_drift=self.clock_drift,
+            require_majority=self.require_majority,
             stop_timeout_seconds=self.control.stop_timeout_seconds,
             restart_window_seconds=self.restart_window_seconds,
             backoff_constant_seconds=self.backoff_constant_seconds,
@@ -200,6 +206,7 @@ def examine(
         examination.refuse("HAD_LIST", "must name the members of the election (it is not set)")
     check_lists(members, witnesses, examination)
     check_replication(members, replicas, examination)
+    _check_majority(members, witnesses, examination)
     _check_later_versions(examination)
     check_policy((*members, *witnesses), examination)
     # With a broken list a second complaint about our own entry would only confuse.
@@ -238,6 +245,7 @@ def _settings(
         witnesses=witnesses,
         connection_timeout_seconds=_number(configuration, "HAD_CONNECTION_TIMEOUT"),
         use_primary=bool(configuration.get("HAD_USE_PRIMARY")),
+        require_majority=bool(configuration.get("HAD_REQUIRE_MAJORITY")),
         control=control,
         clock_drift=_number(configuration, "HAD_CLOCK_DRIFT"),
         restart_window_seconds=_number(configuration, "HAD_DAEMON_RESTART_WINDOW"),
@@ -280,6 +288,7 @@ def needs_restart(old: Settings, new: Settings) -> tuple[str, ...]:
     """Return the knobs whose change only a restart of the daemon takes up."""
     pairs = {
         "HAD_LIST (own address)": (old.me.numeric, new.me.numeric),
+        "HAD_REQUIRE_MAJORITY": (old.require_majority, new.require_majority),
         "HAD_CONTROL": (old.control.kind, new.control.kind),
         "HAD_DIR": (old.had_dir, new.had_dir),
         "CONDOR_IDS": (old.owner, new.owner),
@@ -290,12 +299,26 @@ def needs_restart(old: Settings, new: Settings) -> tuple[str, ...]:
     return tuple(name for name, (before, after) in pairs.items() if before != after)
 
 
+def _check_majority(
+    members: tuple[Member, ...], witnesses: tuple[Member, ...], examination: Examination
+) -> None:
+    """Refuse more voters than a record on disk has room for, and warn of a pool that survives nothing."""
+    if not examination.configuration.get("HAD_REQUIRE_MAJORITY"):
+        return
+    count = len(members) + len(witnesses)
+    if count > MAXIMUM_VOTERS:
+        examination.refuse(
+            "HAD_REQUIRE_MAJORITY",
+            f"allows at most {MAXIMUM_VOTERS} members in HAD_LIST and HAD_WITNESS_LIST (got {count})",
+        )
+    if count == 2:
+        examination.warn(
+            "HAD_REQUIRE_MAJORITY", "needs both of two members, so either's failure ends all; add a witness"
+        )
+
+
 def _check_later_versions(examination: Examination) -> None:
     """Refuse what is accepted syntax and would be a lie to accept."""
-    if examination.configuration.get("HAD_REQUIRE_MAJORITY"):
-        examination.refuse(
-            "HAD_REQUIRE_MAJORITY", "must be false in this version: majority votes come in a later one"
-        )
     if examination.configuration.get("HAD_USE_SHARED_PORT"):
         examination.refuse(
             "HAD_USE_SHARED_PORT", "must be false in this version: the shared port comes in a later one"

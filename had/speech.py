@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import attrs
 
+from had.ballots import Electorate, Grant
 from had.election_settings import ElectionSettings, Member
 from had.events import Directive, Kind, Message, Sighting
 from had.peers import Peer
@@ -140,7 +141,28 @@ def compose(node: Election, now: float) -> Message:
         shared_hash=settings.shared_hash,
         version=settings.version,
         is_ready=node.is_ready,
+        **_votes(node),
     )
+
+
+class _OfVotes(TypedDict, total=False):
+    lease_epoch: int
+    lease_seconds: float
+    grant: Grant | None
+    electorate: Electorate
+
+
+def _votes(node: Election) -> _OfVotes:
+    """What majority mode adds to a message."""
+    if not node.settings.require_majority:
+        return {}
+    votes = node.votes
+    return {
+        "lease_epoch": votes.asked_epoch,
+        "lease_seconds": node.settings.timeout_seconds if votes.asked_epoch else 0.0,
+        "grant": votes.grant(node.record),
+        "electorate": votes.told_electorate(node.record),
+    }
 
 
 def sighting_of(peer: Peer, now: float) -> Sighting:

@@ -27,11 +27,16 @@ IMPLEMENTATIONS: Final = ("ours", "condor", "unknown")
 
 @attrs.frozen
 class Majority:
-    """Votes and lease of a leader in majority mode."""
+    """Votes and lease in majority mode."""
 
     needed: int
+    #: Votes that this node holds, its own included.
     granted: int
     lease_seconds: float
+    #: Who grants this node its lease.
+    voters: tuple[str, ...] = ()
+    #: To whom this node's own vote is bound.
+    vote: str | None = None
 
 
 @attrs.frozen

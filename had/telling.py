@@ -150,8 +150,11 @@ class Telling:
                     self._metrics.loop_lag(lag_seconds)
         self._metrics.epoch(election.epoch)
         self._metrics.leader_observed(self.name(election.leader), time.time())
-        if election.state is not State.LEADER:
+        is_leader = election.state is State.LEADER
+        if not is_leader:
             self._metrics.lease(0.0)
+        if election.settings.require_majority:
+            self._metrics.votes(len(election.votes.voters(election, now)) if is_leader else 0)
         restart_at = election.fitness.restart_at
         self._metrics.backoff(restart_at if math.isfinite(restart_at) else 0.0)
         self._follow_switchover(election)

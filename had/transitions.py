@@ -56,6 +56,8 @@ class Reason(enum.Enum):
     shutdown = "the daemon was asked to stop"
     isolated = "every member that this leader hears does not hear it"
     lease_lapsed = "this node could not send heartbeats in time, so its lease ran out"
+    majority_lost = "a majority of the members did not renew this leader's lease in time"
+    condor_member = "a member is a real condor_had, which gives no votes"
     paused = "automatic failover is paused"
     cannot_persist = "the epoch could not be written to disk"
     config = "the configuration changed"
@@ -81,6 +83,7 @@ LEGAL: Final[dict[tuple[State, State], tuple[Reason, ...]]] = {
         Reason.leader_heard,
         Reason.better_candidate,
         Reason.paused,
+        Reason.condor_member,
         Reason.cannot_persist,
         Reason.config,
         Reason.shutdown,
@@ -93,6 +96,8 @@ LEGAL: Final[dict[tuple[State, State], tuple[Reason, ...]]] = {
         Reason.shutdown,
         Reason.isolated,
         Reason.lease_lapsed,
+        Reason.majority_lost,
+        Reason.condor_member,
     ),
 }
 """Every change of state that can happen, with every reason it can happen for."""

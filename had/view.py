@@ -10,7 +10,7 @@ from had.custody_events import Replica as ReplicaKind
 from had.election import Election
 from had.election_settings import Member
 from had.peers import Peer
-from had.status import Change, Controllee, Hold, Paused, Replica, Status
+from had.status import Change, Controllee, Hold, Majority, Paused, Replica, Status
 from had.status import Peer as PeerStatus
 from had.transitions import Run, State
 
@@ -53,6 +53,7 @@ def status_of(
         leader=names(election.leader),
         epoch=election.epoch,
         primary=settings.is_primary,
+        majority=_majority(election, now, names) if settings.require_majority else None,
         paused=Paused(pause.by, pause.reason, pause.since, pause.until) if pause is not None else None,
         hold=Hold(_required(names, hold.member), hold.by, hold.reason, hold.since)
         if hold is not None
@@ -63,7 +64,7 @@ def status_of(
         version=settings.version or None,
         time=round(time.time(), 3),
         configuration=f"{settings.shared_hash:012x}",
-        abstains_seconds=election.abstains_seconds,
+        abstains_seconds=_abstains_seconds(election),
         replica=Replica() if custody is None else _replica(custody, now),
     )
 
@@ -93,6 +94,20 @@ def _waiting(custody: Custody, now: float) -> str | None:
     return (
         None if custody.readiness.epoch is None else "its replica still lacks something of the leader's state"
     )
+
+
+def _abstains_seconds(election: Election) -> float | None:
+    """How long the node has been unfit; one that only gets no votes is fit, though it lets others go first."""
+    is_unfit = election.fitness.abstains_since is not None or election.ledger.is_broken
+    return election.abstains_seconds if is_unfit else None
+
+
+def _majority(election: Election, now: float, names: Names) -> Majority:
+    votes = election.votes
+    voters = tuple(_required(names, member) for member in votes.voters(election, now))
+    left = min(votes.lease_end(election) - now, election.settings.lease_seconds)
+    holder = names(votes.bond.vote.member) if votes.bond is not None else None
+    return Majority(votes.needed(election), len(voters), round(max(0.0, left), 3), voters, holder)
 
 
 def _controllee_state(election: Election) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from daemoncore.cedar.commands import FIRST_OWN_COMMAND, LAST_OWN_COMMAND, Command
 from had import messages
+from had.ballots import Electorate, Grant
 from had.events import Directive, Hold, Message, Pause, Sighting
 from had.transitions import State
 
@@ -25,6 +26,8 @@ SANS_IO = [
     *(
         ROOT / "had" / f"{name}.py"
         for name in (
+            "ballots",
+            "candidacy",
             "custody",
             "custody_events",
             "custody_waits",
@@ -45,6 +48,7 @@ SANS_IO = [
             "speech",
             "tandem",
             "transitions",
+            "votes",
         )
     ),
     *sorted((ROOT / "daemoncore" / "cedar").glob("*.py")),
@@ -276,6 +280,10 @@ def fullest_ad():
         directive=Directive(
             (1, 1), Pause("by", "why", 1.0, 2.0, 1.0), Hold("127.0.0.1:9620", "by", "why", 1.0)
         ),
+        lease_epoch=1,
+        lease_seconds=1.0,
+        grant=Grant("127.0.0.1:9620", 1, 1, 1.0),
+        electorate=Electorate((1, 1), ("127.0.0.1:9620",)),
     )
     return messages.encode(message, 1.0)
 

@@ -67,8 +67,9 @@ ELECTION: tuple[Knob, ...] = (
         "HAD_REQUIRE_MAJORITY",
         Kind.BOOLEAN,
         "false",
-        "Lead only with leases from a majority of HAD_LIST and HAD_WITNESS_LIST. This version refuses true: votes come"
-        " in a later one, and ignoring the knob would be a lie.",
+        "Lead only with leases from a majority of HAD_LIST and HAD_WITNESS_LIST. Then there are never two"
+        " controllees, whatever the network does, and none where a majority is out of reach. At most 50 members; a real"
+        " condor_had cannot be one of them. It must be the same on every member.",
         reload=Reload.RESTART,
         is_shared=True,
         is_ours=True,

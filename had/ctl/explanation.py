@@ -155,6 +155,9 @@ def _obstacles(status: Status) -> Iterator[str]:
     if status.majority is not None:
         majority = status.majority
         yield f"it holds {majority.granted} votes of the {majority.needed} that a leader needs"
+        condors = [peer.address for peer in status.peers if peer.implementation == "condor"]
+        if condors:
+            yield f"it does not lead while {' and '.join(condors)} is a real condor_had, which gives no votes"
     if status.peers and all(peer.state != "alive" for peer in status.peers):
         yield "it hears no other member at all"
 

@@ -1,6 +1,6 @@
 """Tables for people: columns as wide as their widest cell, no lines, so that `awk` likes them too."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from had.ctl.pool import Pool
 from had.ctl.replica_verdict import standing
@@ -27,10 +27,24 @@ STATUS_COLUMNS = ("NODE", "STATE", "LEADER", "EPOCH", "CONTROLLEE", "HEARD", "VE
 def status_text(pool: Pool) -> str:
     """Return the table of the members; with how good their replicas are, if the replication daemons were asked."""
     rows = status_rows(pool)
+    votes = "".join(f"\n{line}" for line in votes_lines(pool))
     if pool.replicas is None:
-        return render(STATUS_COLUMNS, rows)
+        return render(STATUS_COLUMNS, rows) + votes
     cells = (_replica(pool, entry) for entry in pool.everyone)
-    return render((*STATUS_COLUMNS, "REPLICA"), [(*row, cell) for row, cell in zip(rows, cells, strict=True)])
+    longer = [(*row, cell) for row, cell in zip(rows, cells, strict=True)]
+    return render((*STATUS_COLUMNS, "REPLICA"), longer) + votes
+
+
+def votes_lines(pool: Pool) -> Iterator[str]:
+    """Yield who grants whom a lease, where a majority is needed."""
+    for entry, status in pool.statuses.items():
+        majority = status.majority
+        if majority is not None and status.state in {"leader", "election"}:
+            voters = ", ".join(majority.voters) or "nobody"
+            needed, left = majority.needed, majority.lease_seconds
+            yield printable(
+                f"{entry} is granted its lease by {voters}; {needed} are needed, {left:.1f} s are left"
+            )
 
 
 def status_rows(pool: Pool) -> list[tuple[str, ...]]:

@@ -26,6 +26,7 @@ def problems(pool: Pool) -> list[str]:
         *_abstentions(pool),
         *_deafness(pool),
         *_differences(pool),
+        *_strangers_to_votes(pool),
         *_keepers(pool),
         *_replication(pool),
     ]
@@ -75,6 +76,13 @@ def _controllees(pool: Pool) -> Iterator[str]:
             yield f"{entry} leads, but its {controllee.name} is {controllee.state}{waiting}"
         if status.state != "leader" and controllee.state not in (None, "stopped"):
             yield f"the {controllee.name} of {entry} is {controllee.state}, though {entry} does not lead"
+
+
+def _strangers_to_votes(pool: Pool) -> Iterator[str]:
+    for status in pool.statuses.values():
+        for peer in status.peers:
+            if status.majority is not None and peer.implementation == "condor":
+                yield f"{peer.address} is a real condor_had, so with HAD_REQUIRE_MAJORITY nobody leads"
 
 
 def _keepers(pool: Pool) -> Iterator[str]:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from daemoncore.cedar.classad import ClassAd
 from daemoncore.cedar.errors import ProtocolError, WireError
+from had.ballots import Electorate, Grant
 from had.events import Directive, Hold, Kind, Message, Pause, Sighting
 from had.messages import MAXIMUM_MEMBERS, MAXIMUM_TEXT, PROTOCOL, decode_untrusted, encode
 from had.transitions import State
@@ -69,6 +70,14 @@ messages = st.builds(
     shared_hash=st.integers(0, 2**48 - 1),
     version=texts,
     is_ready=st.booleans(),
+    lease_epoch=st.integers(1, 2**31 - 1),
+    lease_seconds=milliseconds,
+    grant=st.none() | st.builds(Grant, members, st.integers(0, 2**40), st.integers(0, 2**40), milliseconds),
+    electorate=st.builds(
+        Electorate,
+        st.tuples(st.integers(0, 2**31 - 1), st.integers(0, 1000)),
+        st.lists(members, min_size=1, max_size=4).map(tuple),
+    ),
     wall_clock=milliseconds,
 )
 
@@ -154,6 +163,10 @@ def test_every_field_of_a_message_is_on_the_wire():
         shared_hash=77,
         version="0.1.0",
         is_ready=False,
+        lease_epoch=130,
+        lease_seconds=4.0,
+        grant=Grant(TWO, 3, 4, 5.0),
+        electorate=Electorate((130, 1), MEMBERS),
         wall_clock=99.5,
     )
     for part in (full, full.sightings[0], full.directive, full.directive.pause, full.directive.hold):

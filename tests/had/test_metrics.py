@@ -112,7 +112,7 @@ def test_every_legal_transition_is_counted_once(told):
     assert told.value("had_leadership_acquired_total") == 3
     assert told.value("had_elections_total", result="won") == 2
     assert told.value("had_elections_total", result="lost") == 2
-    assert told.value("had_elections_total", result="aborted") == 4
+    assert told.value("had_elections_total", result="aborted") == 5
 
 
 def test_observed_leader_moves(told):

@@ -181,8 +181,10 @@ REFUSED = {
     ),
     "open": ("HAD_LIST = 127.0.0.1:1 10.0.0.1:1\n", "nothing says who may command it; add ALLOW_DAEMON"),
     "majority": (
-        "HAD_LIST = 127.0.0.1:1\nHAD_REQUIRE_MAJORITY = true\n",
-        "majority votes come in a later one",
+        "HAD_LIST = "
+        + " ".join(f"127.0.0.1:{port}" for port in range(1, 52))
+        + "\nHAD_SELF = 127.0.0.1:7\nHAD_REQUIRE_MAJORITY = true\n",
+        "allows at most 50 members in HAD_LIST and HAD_WITNESS_LIST (got 51)",
     ),
     "shared port": (
         "HAD_LIST = 127.0.0.1:1\nHAD_USE_SHARED_PORT = true\n",
@@ -221,7 +223,7 @@ def test_refused(tmp_path, case):
 
 def test_problems_come_together(tmp_path):
     """Several mistakes are one refusal, and each has its line."""
-    text = "HAD_LIST = 127.0.0.1:x\nHAD_REQUIRE_MAJORITY = true\nCONDOR_IDS = x\nHAD_CONTROL = master\n"
+    text = "HAD_LIST = 127.0.0.1:x\nHAD_USE_SHARED_PORT = true\nCONDOR_IDS = x\nHAD_CONTROL = master\n"
     with pytest.raises(ConfigurationError) as caught:
         make(tmp_path, text)
     assert sorted(problem.source.line for problem in caught.value.problems) == [4, 5, 6, 7]

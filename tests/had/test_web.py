@@ -100,12 +100,18 @@ def test_optional_parts_have_their_keys_when_present(world):
     """Majority, pause and hold are null or whole objects."""
     world.status = attrs.evolve(
         LEADING,
-        majority=Majority(2, 3, 1.9),
+        majority=Majority(2, 3, 1.9, (ME,), ME),
         paused=Paused("root@cm1", "upgrade", 1795324300.0),
         hold=Hold(ME, "root@cm1", "disk", 1795324300.0),
     )
     document = json.loads(world.get("/status")[1])
-    assert document["majority"] == {"needed": 2, "granted": 3, "lease_seconds": 1.9}
+    assert document["majority"] == {
+        "needed": 2,
+        "granted": 3,
+        "lease_seconds": 1.9,
+        "voters": [ME],
+        "vote": ME,
+    }
     assert document["paused"] == {
         "by": "root@cm1",
         "reason": "upgrade",
@@ -206,7 +212,7 @@ def read(status):
 
 EVERYTHING = attrs.evolve(
     LEADING,
-    majority=Majority(2, 3, 1.9),
+    majority=Majority(2, 3, 1.9, (ME,), ME),
     paused=Paused("root@cm1", "upgrade", 1795324300.0, 1795324900.0),
     hold=Hold(ME, "root@cm1", "disk", 1795324300.0),
 )
@@ -242,7 +248,7 @@ def test_page_shows_what_operators_put_in_force():
     text = "".join(read(EVERYTHING).words)
     assert "Automatic failover is paused by root@cm1 since 2026-11-22 05:11:40 UTC, until" in text
     assert f"{ME} is held from leading by a switchover of root@cm1" in text
-    assert "3 granted, 2 needed" in text
+    assert "3 granted (127.0.0.1:9620), 2 needed" in text
 
 
 def test_page_lists_members_and_the_newest_transition_first():

@@ -9,7 +9,8 @@ Commands:
     pool n1 n2 n3 timeout=2 primary      the first block; `w1` is a witness, `c2` a real condor_had in its place
     start [n1 ...]                       start daemons (all, without a name)
     run 3                                let three seconds pass
-    host-death n1 / host-return n1       power off and on
+                                         `majority` is HAD_REQUIRE_MAJORITY
+    host-death n1 / host-return n1       power off and on (`host-return n1 empty`: with an empty disk)
     kill n1 / restart n1                 SIGKILL of the daemon; start it again
     freeze n1 / thaw n1                  SIGSTOP and SIGCONT of the daemon
     stop n1                              SIGTERM of the daemon
@@ -124,6 +125,7 @@ class Stage:
             condors=tuple(i for i, n in enumerate(candidates) if n[0] == "c"),
             timeout_seconds=float(values.get("timeout", 2)),
             use_primary="primary" in words,
+            majority="majority" in words,
             clock_drift=0.0,
             latency=LATENCY,
             disk_delay=DISK,
@@ -191,9 +193,11 @@ class Stage:
     def _host_death(self, label: str) -> None:
         self._node(label).host_death()
 
-    def _host_return(self, label: str) -> None:
+    def _host_return(self, label: str, disk: str = "kept") -> None:
         node = self._node(label)
         node.is_host_up = True
+        if disk == "empty":
+            node.disk.record = events.Record()
         self.pool.network.host_returned(node.name)
         node.start()
         if isinstance(node, TandemNode):
@@ -331,7 +335,17 @@ class Stage:
         extra += ", abstains" if m.abstains_seconds is not None else ""
         extra += ", paused" if m.is_paused else ""
         extra += f", {m.hold.member.partition(':')[0]} is held back" if m.hold else ""
+        if m.settings.require_majority:
+            extra += self._votes(node)
         return f"{node.label}: {m.state.value}, follows {leader}, epoch {m.epoch}{extra}"
+
+    def _votes(self, node: Node) -> str:
+        m, local = node.machine, node.clock.local(self.pool.world.now)
+        granted = m.votes.voters(m, local)
+        shown = " ".join(v.partition(":")[0] for v in granted)
+        bond = m.votes.bond
+        bound = f", bound to {bond.vote.member.partition(':')[0]}" if bond is not None else ""
+        return bound + (f", votes of {shown} ({m.votes.needed(m)} needed)" if granted else "")
 
     def _condor(self, node: Node) -> str:
         running = ", negotiator running" if node.name in self.pool.watch.running else ""

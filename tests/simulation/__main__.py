@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+from tests.simulation.options import FIRST_SEED
 from tests.simulation.runner import Result, run
 
 FAILING_SEEDS = Path(__file__).with_name("failing_seeds.txt")
@@ -70,7 +71,7 @@ def main() -> int:
     parser.add_argument("-v", "--verbose", action="store_true", help="print the story")
     parser.add_argument("-t", "--trace", action="store_true", help="print every event and message too")
     parser.add_argument("--soak", action="store_true", help="run without end")
-    parser.add_argument("--start", type=int, default=1, help="first seed of a soak")
+    parser.add_argument("--start", type=int, default=FIRST_SEED, help="first seed of a soak")
     parser.add_argument("--count", type=int, help="so many seeds instead of no end")
     parser.add_argument("--keep", action="store_true", help="append failing seeds to failing_seeds.txt")
     parser.add_argument("-x", action="store_true", help="stop at the first failure")

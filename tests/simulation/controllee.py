@@ -65,6 +65,7 @@ class Guard:
         self._is_stop_wanted: float | None = None
         self._timers: list[Timer] = []
         self._lease_timers: list[Timer] = []
+        self._is_suspended = False
 
     @property
     def is_running(self) -> bool:
@@ -122,6 +123,31 @@ class Guard:
             self._gone("killed", is_reported=False)
         self.phase = Phase.STOPPED
         self._forget()
+
+    def suspend(self) -> None:
+        """The whole machine stands still, and what it would have done waits."""
+        now, old = self.world.now, [*self._timers, *self._lease_timers]
+        self._timers = [attrs.evolve(t) for t in self._timers if t.when > now]
+        self._lease_timers = [attrs.evolve(t) for t in self._lease_timers if t.when > now]
+        self._is_suspended = True
+        for timer in old:
+            timer.cancel()
+
+    def resume(self) -> bool:
+        """The machine goes on; return whether its controllee does too, its lease not being over."""
+        if not self._is_suspended:
+            return False
+        self._is_suspended = False
+        is_over = self.lease_until is not None and self.clock.local(self.world.now) >= self.lease_until
+        self._timers = [] if is_over else [self._again(t) for t in self._timers if t.act]
+        self._lease_timers = [] if is_over else [self._again(t) for t in self._lease_timers if t.act]
+        if is_over:
+            self._lapse()
+        return self.is_running
+
+    def _again(self, timer: Timer) -> Timer:
+        assert timer.act is not None
+        return self.world.at(timer.when, timer.act, *timer.arguments)
 
     def _later(self, delay: float, reason: str) -> None:
         self._timers.append(self.world.after(delay, self._gone, reason))

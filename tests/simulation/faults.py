@@ -104,6 +104,11 @@ class Chaos:
         node.freeze()
         self._until(self.world.dice.choice(((0, 0.3), (0.3, 1.5), (1, 4))), node.thaw)
 
+    def _suspend(self) -> None:
+        node = self._ours()
+        node.suspend()
+        self._until(self.world.dice.choice(((0, 0.3), (0.3, 1.5), (1, 4))), node.thaw)
+
     def _slow(self) -> None:
         node = self._ours()
         self._say(f"{node.label} is slow")

@@ -13,6 +13,8 @@ check. The numbers in the messages are those of this list:
 6. The controllee is started when it is stopped, and a finished daemon has none.
 7. Under a pause nobody elects, hands over or abstains; an abstaining node takes leadership only when every member that
    it hears abstains too.
+8. Where a majority is needed there are never two controllees, whatever the network does; the epochs of leaderships
+   rise; a grant is on disk before it is told.
 """
 
 from __future__ import annotations
@@ -83,10 +85,14 @@ class Watch:
         self.owners: dict[int, str] = {}
         self.runs: list[Run] = []
         self.running: dict[str, Run] = {}
+        #: Controllees on hosts that stand still.
+        self.suspended: dict[str, Run] = {}
         #: So long after the last disturbance a network counts as quiet; the runner sets it from T.
         self.settle_seconds = 10.0
         #: Real condor_hads overlap by design: only two of ours count then.
         self.is_mixed = False
+        #: HAD_REQUIRE_MAJORITY is set everywhere.
+        self.has_majority = False
         self.transitions: list[tuple[float, str, events.Transition]] = []
         self.answers: dict[int, events.Answer] = {}
         #: An epoch can come twice to a pool whose disks or lists differ.
@@ -144,6 +150,7 @@ class Watch:
         for effect in effects:
             kind = type(effect)
             if kind is events.Send:
+                self._grants(node, effect.message)
                 if effect.message.state is State.LEADER:
                     self._leader_speaks(node, effect)
             elif kind is events.Transition:
@@ -183,10 +190,18 @@ class Watch:
         limit = local + node.machine.settings.lease_seconds
         if renewal.until > limit + 1e-6:
             self.object(node, f"4: the lease ends {renewal.until - limit:.3f} s too late")
+        if self.has_majority:
+            # It is counted from a request that left earlier: the voters that granted it are bound for longer.
+            return
         told = {e.to for e in effects if type(e) is events.Send}
         untold = {m for m, p in node.machine.peers.items() if p.is_ours} - told
         if untold:
             self.object(node, f"4: renews its lease without a heartbeat to {sorted(untold)}")
+
+    def _grants(self, node: Node, message: events.Message) -> None:
+        grant, vote = message.grant, node.disk.record.vote
+        if grant is not None and (vote is None or vote.member != grant.member):
+            self.object(node, f"8: grants {grant.member} a lease, on disk is {vote}")
 
     def _leader_speaks(self, node: Node, send: events.Send) -> None:
         epoch = send.message.epoch
@@ -207,6 +222,12 @@ class Watch:
         view.has_started = False
         if view.was_paused:
             was_mine = node.disk.record.epoch % election_settings.EPOCH_STRIDE == node.settings.my_id
+            if self.has_majority:
+                # What it was told last may be on its disk, or on the way there.
+                assert node.machine is not None
+                records = (node.disk.record, node.machine.ledger.wanted)
+                leaders = {r.electorate.number[0] % election_settings.EPOCH_STRIDE for r in records}
+                was_mine = node.settings.my_id in leaders
             if change.target is State.ELECTION and not was_mine and not self.lists_differ:
                 self.object(node, f"7: {change.reason.slug} under a pause")
         if change.target is State.LEADER:
@@ -279,11 +300,28 @@ class Watch:
         self.running[name] = run
         if len(self.running) > 1:
             self.check_overlap()
+        if self.has_majority and len(self.running) > 1:
+            who = ", ".join(f"{r.node} (epoch {r.epoch})" for r in self.running.values())
+            raise Violation(f"8: two controllees though a majority is needed: {who}")
+        last = max((r.epoch for r in self.runs[:-1]), default=0)
+        if self.has_majority and epoch < last and not self.lost_disks:
+            raise Violation(f"8: {name} leads with epoch {epoch} after {last}")
 
     def end(self, name: str, reason: str) -> None:
         """Count one fewer."""
-        run = self.running.pop(name)
+        run = self.running.pop(name, None) or self.suspended.pop(name)
         run.until, run.reason = self.world.now, reason
+
+    def suspend(self, name: str) -> None:
+        """Do not count a controllee that stands still with its host."""
+        if name in self.running:
+            self.suspended[name] = self.running.pop(name)
+
+    def resume(self, name: str) -> None:
+        """Count it again: its lease is not over, so there must be no other."""
+        self.running[name] = self.suspended.pop(name)
+        if self.has_majority and len(self.running) > 1:
+            raise Violation(f"8: two controllees when {name} went on")
 
     def check_overlap(self) -> None:
         """Object to two controllees in a quiet network."""

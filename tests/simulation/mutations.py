@@ -36,6 +36,8 @@ MODULES = (
     "had.requests",
     "had.custody_waits",
     "had.readiness",
+    "had.votes",
+    "had.candidacy",
     "had.deadlines",
     "had.election",
     "had.custody",

@@ -124,6 +124,8 @@ class Node:
         """SIGKILL: the process is gone, the guard and the kernel react."""
         if not self.is_up:
             return
+        if self.guard.resume():
+            self.watch.resume(self.name)
         self.world.tell(self.label, "daemon killed")
         self._end_process()
         self.guard.daemon_killed()
@@ -159,8 +161,17 @@ class Node:
             self.process = PROCESS_FROZEN
             self.network.process_froze(self.name)
 
+    def suspend(self) -> None:
+        """The whole host stands still: daemon, guard and controllee."""
+        if self.process == PROCESS_UP:
+            self.freeze()
+            self.guard.suspend()
+            self.watch.suspend(self.name)
+
     def thaw(self) -> None:
-        """SIGCONT: the daemon wakes with a full inbox and a deadline long past."""
+        """SIGCONT: the daemon wakes with a full inbox and a deadline long past, a suspended host's guard before it."""
+        if self.guard.resume():
+            self.watch.resume(self.name)
         if self.process == PROCESS_FROZEN:
             self.world.tell(self.label, "daemon continued")
             self.process = PROCESS_UP

@@ -13,7 +13,7 @@ import attrs
 
 TIMEOUTS = (0.2, 0.5, 1.0, 2.0, 5.0)
 
-#: Kinds of faults and requests, by name (`tests.simulation.faults` has one method each).
+#: Kinds of faults and requests, by name (`tests.simulation.faults` has one method each, and `suspend` besides).
 KINDS = (
     "kill",
     "host",
@@ -37,6 +37,10 @@ KINDS = (
 )
 
 
+FIRST_SEED = 1_000_000
+"""Seeds before this one draw no majority, so that those which failed once replay what they found."""
+
+
 @attrs.frozen
 class Options:
     """One seed's pool and faults; times in seconds, T is `timeout_seconds`."""
@@ -47,6 +51,8 @@ class Options:
     condors: tuple[int, ...] = ()
     timeout_seconds: float = 2.0
     use_primary: bool = False
+    #: HAD_REQUIRE_MAJORITY.
+    majority: bool = False
     #: Clocks run at 1 +- this; the machine's settings say the same.
     clock_drift: float = 0.01
     latency: tuple[float, float] = (0.0002, 0.001)
@@ -82,6 +88,22 @@ class Options:
 
 def draw(seed: int) -> Options:
     """Draw a seed's options; the dice are its own, so that a change of the simulator does not reshuffle seeds."""
+    options = _drawn(seed)
+    dice = random.Random(seed * 7919 + 18)
+    if seed < FIRST_SEED or options.condors or dice.random() < 0.4:
+        return options
+    # A disk that is lost while lists or T are changing is two faults at once.
+    is_changing = {"relist", "retime"} & set(options.kinds)
+    return attrs.evolve(
+        options,
+        majority=True,
+        kinds=options.kinds + (("suspend",) if dice.random() < 0.3 else ()),
+        witnesses=dice.choice((0, 1, 1) if options.candidates == 2 else (0, 0, 1)),
+        loses_disks=options.loses_disks and not is_changing,
+    )
+
+
+def _drawn(seed: int) -> Options:
     dice = random.Random(seed * 7919 + 17)
     candidates = dice.choice((2, 2, 3, 3, 3, 4, 5))
     is_mixed = dice.random() < 0.12

@@ -29,6 +29,7 @@ class Pool:
             options.settle_timeouts * options.timeout_seconds + 2 + options.stop_timeout_seconds
         )
         self.watch.is_mixed = bool(options.condors)
+        self.watch.has_majority = options.majority
         self.members = options.members
         self.nodes: list[Node] = []
         self.condors: list[CondorNode] = []
@@ -59,6 +60,7 @@ class Pool:
             use_primary=o.use_primary,
             witnesses=o.witness_members,
             clock_drift=0.01,
+            require_majority=o.majority,
             stop_timeout_seconds=o.stop_timeout_seconds,
             restart_window_seconds=o.restart_window_seconds,
             backoff_constant_seconds=o.backoff_constant_seconds,
@@ -95,6 +97,12 @@ class Pool:
         if len(leaders) == 1 and [r.node for r in self.runs] == [leaders[0].name]:
             return leaders[0]
         return None
+
+    def can_elect(self, *without: Node) -> bool:
+        """Tell whether a leader could come of those that are up, these excepted."""
+        up = [n for n in self.everyone if n.is_up and n not in without]
+        has_votes = not self.options.majority or len(up) > len(self.everyone) // 2
+        return has_votes and any(n.name in self.members for n in up)
 
     def is_settled(self) -> bool:
         """Tell whether one node leads, runs the controllee and may go on doing so, and all others rest."""

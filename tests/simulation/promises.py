@@ -71,7 +71,7 @@ class Promises:
         return leader
 
     def _others_can_lead(self, leader: Node) -> bool:
-        return any(n is not leader and n.is_up and n.name in self.pool.members for n in self.pool.nodes)
+        return self.pool.can_elect(leader)
 
     def _next_run(
         self, after: float, bound: float, what: str, *, on: str | None = None, not_on: str | None = None
@@ -122,7 +122,7 @@ class Promises:
         for pair in pairs:
             self.pool.network.cut(*pair)
         far = others if leader in part else part
-        if any(n.is_up and n.name in self.pool.members for n in far):
+        if self.pool.can_elect(*(n for n in self.pool.nodes if n not in far)):
             self._next_run(self.world.now, 1.5 * self.t + 0.5, "P1 cut", not_on=leader.name)
         self.world.run_until(self.world.now + seconds)
         for pair in pairs:
@@ -183,7 +183,9 @@ class Promises:
         leader = self._leader()
         if self._others_can_lead(leader):
             leader.kill()
-            bound = 1.0 + self.pool.options.restart_window_seconds
+            # A refused connection gives back no vote: it may be a firewall's.
+            takeover = 1.5 * self.t + 0.5 if self.pool.options.majority else 1.0
+            bound = takeover + self.pool.options.restart_window_seconds
             self._next_run(self.world.now, bound, "P4 kill", not_on=leader.name)
 
     def _freeze(self) -> None:
@@ -216,6 +218,8 @@ class Promises:
         if len(up) < 2 or not leader.settings.others:
             return
         other = self.world.dice.choice(up)
+        if not self.pool.can_elect(other):
+            return
         self.pool.network.cut(leader.name, other.name)
         runs = len(self.pool.watch.runs)
         self.world.run_until(self.world.now + 5 * self.t)

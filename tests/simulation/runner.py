@@ -84,7 +84,8 @@ def _cold_start(pool: Pool) -> None:
     if options.condors:
         return
     is_complete = options.start_skew_seconds < options.timeout_seconds
-    at_once = 0.5 + 8 * options.latency[1]
+    # Empty disks withhold votes for one lease: P2's 2 T + 1 s remains, its "at once" does not.
+    at_once = 2 * pool.timeout + 1 if options.majority else 0.5 + 8 * options.latency[1]
     bound = options.start_skew_seconds + (at_once if is_complete else 2 * pool.timeout + 1)
     pool.world.run_while(lambda: not pool.watch.runs, bound)
     if not pool.watch.runs:
@@ -102,7 +103,10 @@ def _recover(pool: Pool) -> None:
     if dice.random() < 0.3:
         names = [n.name for n in pool.everyone]
         dead = set(dice.sample(names, dice.randint(1, len(names) - 1)))
-        if not set(pool.members) - dead:
+        # Where a list was being changed, a majority of the shorter one is needed until a leader has changed it.
+        is_changing = "relist" in pool.options.kinds
+        is_too_many = pool.options.majority and (2 * len(dead) >= len(names) or is_changing)
+        if not set(pool.members) - dead or is_too_many:
             dead = set()
     world.run_until(world.now + 1.1)  # reconfigurations under way are done by then
     world.tell("**", f"all mended, dead for good: {sorted(dead) or 'nobody'}")

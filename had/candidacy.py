@@ -1,0 +1,49 @@
+"""Whether a node may be a candidate, is the best one and has won: pure readings of the machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from had import pool
+from had.ledger import owner
+from had.transitions import Reason
+
+if TYPE_CHECKING:
+    from had.election import Election
+
+
+def may_elect(node: Election, now: float) -> bool:
+    """Whether anything but a leader keeps this node from being a candidate."""
+    s = node.settings
+    if not node.is_able or now < node.awaits_successor_until:
+        return False
+    if pool.is_successor_due(node.peers, now, s, node.epoch):
+        return False
+    return not node.is_paused or owner(_last_leadership(node), s.members) == s.me
+
+
+def _last_leadership(node: Election) -> int:
+    """The epoch of the last leadership; where a majority is needed, many an epoch is claimed and never led by."""
+    if node.settings.require_majority:
+        return node.ledger.wanted.electorate.number[0]
+    return node.ledger.wanted.epoch
+
+
+def is_best(node: Election, now: float) -> bool:
+    """Whether this node goes before every candidate it hears, or hears of."""
+    if node.awaits is not None and now < node.awaits_until:
+        return False
+    if pool.is_awaited(node.peers, now, node.settings.me):
+        return True
+    mine = node.standing()
+    return all(mine > r.standing(now) for r in pool.candidates(node.peers, now))
+
+
+def reason_to_lead(node: Election, now: float) -> Reason | None:
+    """Why this candidate has won among those that it hears; None if it has not."""
+    is_proved_gone = node.leaderless is Reason.leader_gone
+    if pool.is_answered(node.peers, now, node.settings.me, node.candidacy, is_proved_gone):
+        return Reason.won_by_answers
+    if now >= node.candidacy_since + node.settings.timeout_seconds / 4:
+        return Reason.won_by_waiting
+    return None
