@@ -1,6 +1,10 @@
 """What surrounds the machine: the controllee's environment from the settings."""
 
+import contextlib
 import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +13,9 @@ from had.loading import load
 from had.node import environment_of
 from had.replica_words import Currency
 from had.state_place import StatePlace
+
+NOBODY = 65534
+"""A user without rights."""
 
 CONFIGURATION = """
 HAD_LIST = 127.0.0.1:9620, 127.0.0.2:9620
@@ -81,14 +88,31 @@ def test_a_part_of_the_state_is_a_state(tmp_path):
     assert not StatePlace(()).is_there()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
-def test_a_folder_that_cannot_be_read_is_not_there(tmp_path):
+@contextlib.contextmanager
+def anybody() -> Iterator[None]:
+    """Go on without root's right to read everything."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+def test_a_folder_that_cannot_be_read_is_not_there():
     """What nobody here may look at is no state to start on."""
-    folder = tmp_path / "jobs"
-    folder.mkdir()
-    (folder / "1").write_text("")
-    folder.chmod(0)
-    assert not StatePlace((str(folder),)).is_there()
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        folder = Path(place) / "jobs"
+        folder.mkdir()
+        (folder / "1").write_text("")
+        with anybody():
+            assert StatePlace((str(folder),)).is_there()
+        folder.chmod(0)
+        with anybody():
+            assert not StatePlace((str(folder),)).is_there()
+        folder.chmod(0o700)
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "had.conf/below", "loop"])

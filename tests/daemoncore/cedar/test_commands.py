@@ -25,7 +25,12 @@ def test_commands_of_our_own_keep_to_their_range():
         Command.HAD_PAUSE,
         Command.HAD_RESUME,
         Command.HAD_STATUS,
+        Command.HAD_RESTART,
         Command.REPLICATION_FETCH,
+        Command.REPLICATION_REPORT,
+        Command.REPLICATION_ATTEND,
+        Command.REPLICATION_STATUS,
+        Command.REPLICATION_CONFLICT,
     }
     assert {command for command in Command if FIRST_OWN_COMMAND <= command <= LAST_OWN_COMMAND} == own
 
