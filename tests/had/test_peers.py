@@ -5,7 +5,7 @@ import math
 import pytest
 
 from had.events import Denied, Linked, Refused
-from had.peers import Peer, forget_strangers, live_leaders, relisted, reports
+from had.peers import Peer, forget_strangers, live_leaders, new_conflicts, relisted, reports
 from had.ranking import Standing
 from had.transitions import State
 from tests.had.speakers import A, B, C, T, by_member, heard, said, saw
@@ -224,3 +224,17 @@ def test_a_stranger_is_minded_only_while_it_leads(is_stranger, state, now, is_ke
     peers[A].is_stranger = is_stranger
     forget_strangers(peers, now)
     assert (A in peers) is is_kept
+
+
+def test_a_rival_is_new_once_for_each_of_its_epochs():
+    """A conflict is told when it begins, and again when the rival took another epoch; one nobody lists is not told."""
+    peers = by_member(heard(A, 10.0, LEADER, epoch=258))
+
+    def told(epoch, at):
+        peers[A].take(said(A, LEADER, epoch=epoch, sequence=peers[A].message.sequence + 1), at, T)
+        return [(r.member, r.claim.epoch) for r in new_conflicts(peers, live_leaders(peers, B, at).values())]
+
+    assert told(258, 10.1) == [(A, 258)]
+    assert told(258, 10.2) == []
+    assert told(514, 10.3) == [(A, 514)]
+    assert new_conflicts({}, live_leaders(peers, B, 10.3).values()) == []
