@@ -4,6 +4,7 @@ An impostor has the pool's own credentials (here: it is on the same machine, und
 authentic; whether it is believed is what the tests ask.
 """
 
+import contextlib
 import random
 import socket
 
@@ -37,12 +38,18 @@ GARBAGE = {
 }
 
 
+def end_sending(connection):
+    """Say that no more comes, unless the other side has hung up already: a reset that was seen leaves no connection."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_WR)
+
+
 def shout(node, data, source="127.0.0.1"):
     """Send a daemon's command port raw bytes and return what comes back until it hangs up; None if it does not."""
     with socket.create_connection((node.host, node.pool.network.port), 5, (source, 0)) as connection:
         try:
             connection.sendall(data)
-            connection.shutdown(socket.SHUT_WR)
+            end_sending(connection)
             answer = b""
             while part := connection.recv(65536):
                 answer += part

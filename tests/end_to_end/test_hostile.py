@@ -13,7 +13,7 @@ from daemoncore.address import Address
 from daemoncore.cedar.classad import ClassAd
 from daemoncore.cedar.commands import Command
 from had.transitions import State
-from tests.end_to_end.impostor import GARBAGE, Impostor, ad_of, forged, impersonate, shout
+from tests.end_to_end.impostor import GARBAGE, Impostor, ad_of, end_sending, forged, impersonate, shout
 
 
 def rejected(node):
@@ -61,7 +61,7 @@ def test_http_takes_no_nonsense(settled):
             connection.settimeout(5)
             with contextlib.suppress(ConnectionError):
                 connection.sendall(data)
-                connection.shutdown(socket.SHUT_WR)
+                end_sending(connection)
                 assert b" 200 " not in connection.recv(4096)[:20] or data.startswith(b"GET")
     assert_undisturbed(pool, leader)
 
