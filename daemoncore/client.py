@@ -16,7 +16,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from typing import Final, Self
+from typing import ClassVar, Final, Self
 
 import attrs
 import trio
@@ -48,6 +48,9 @@ _RESETS: Final = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED})
 class CallFailed(Exception):  # noqa: N818 -- reads as what happened; its kinds are named so too
     """A call did not come to its end; `address` is whom it went to."""
 
+    kind: ClassVar[str]
+    """One word, for logs and metrics."""
+
     def __init__(self, address: Address, reason: str) -> None:
         super().__init__(f"{address}: {reason}")
         self.address = address
@@ -57,17 +60,25 @@ class CallFailed(Exception):  # noqa: N818 -- reads as what happened; its kinds 
 class ConnectionRefused(CallFailed):
     """Nobody listens there: the host answers, the daemon is gone."""
 
+    kind = "refused"
+
 
 class Unreachable(CallFailed):
     """There is no way to that host, or none from our address."""
+
+    kind = "unreachable"
 
 
 class TimedOut(CallFailed):
     """The host does not answer, as the kernel found out; a deadline of the caller's shows as its own cancellation."""
 
+    kind = "timeout"
+
 
 class Reset(CallFailed):
     """The connection ended early. `has_heard` says whether the peer had said anything on it."""
+
+    kind = "reset"
 
     def __init__(self, address: Address, reason: str, *, has_heard: bool) -> None:
         super().__init__(address, reason)
@@ -77,6 +88,8 @@ class Reset(CallFailed):
 class Denied(CallFailed):
     """The server is alive and does not take the command from us; `outcome` says in which way."""
 
+    kind = "denied"
+
     def __init__(self, address: Address, reason: str, outcome: Outcome) -> None:
         super().__init__(address, reason)
         self.outcome = outcome
@@ -84,6 +97,8 @@ class Denied(CallFailed):
 
 class ProtocolFailure(CallFailed):
     """Whatever answers there does not speak the protocol."""
+
+    kind = "protocol"
 
 
 def operating_system_dice(_purpose: str, length: int) -> bytes:

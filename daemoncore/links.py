@@ -29,7 +29,6 @@ from daemoncore.client import (
     Connection,
     ConnectionRefused,
     Denied,
-    ProtocolFailure,
     Reset,
     TimedOut,
     Unreachable,
@@ -47,15 +46,6 @@ SHORT_SECONDS: Final = 0.2
 
 SHORT_LIVED_IN_A_ROW: Final = 3
 """So many short-lived connections (the first look at a member is one) are each followed at once by the next."""
-
-_REASONS: Final = {
-    ConnectionRefused: "refused",
-    Unreachable: "unreachable",
-    TimedOut: "timeout",
-    Reset: "reset",
-    Denied: "denied",
-    ProtocolFailure: "protocol",
-}
 
 
 @attrs.frozen(eq=False)
@@ -323,7 +313,7 @@ class Link:
             self._is_in_doubt = True
             return True
         self._is_in_doubt = False
-        self._watcher.send_failed(self._member, _REASONS[type(failure)], failure.reason)
+        self._watcher.send_failed(self._member, failure.kind, failure.reason)
         if isinstance(failure, Denied):
             self._ears.denied(self._member)
         # A killed daemon's connections all end at once, and its last words are read first. While its own

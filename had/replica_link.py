@@ -22,12 +22,8 @@ from daemoncore.client import (
     CallFailed,
     Client,
     Connection,
-    ConnectionRefused,
-    Denied,
     ProtocolFailure,
-    Reset,
     TimedOut,
-    Unreachable,
 )
 from daemoncore.event_log import Tell
 from had.custody_events import Replica, ReplicaAnswered, ReplicaFound, ReplicaLost
@@ -49,15 +45,6 @@ PROBE_SECONDS: Final = 1.0
 
 MAXIMUM_WORDS: Final = 1000
 """So many words that it did not take: it stands still, and the stream is of no use."""
-
-_REASONS: Final = {
-    ConnectionRefused: "refused",
-    Unreachable: "unreachable",
-    TimedOut: "timeout",
-    Reset: "reset",
-    Denied: "denied",
-    ProtocolFailure: "protocol",
-}
 
 News = ReplicaFound | ReplicaLost | ReplicaAnswered
 """What the link tells the machine."""
@@ -171,7 +158,7 @@ class ReplicaLink:
 
     def _failed(self, failure: CallFailed) -> None:
         """Say why it cannot be reached; once, until it can again or the reason is another."""
-        reason = _REASONS[type(failure)]
+        reason = failure.kind
         if reason != self._told:
             self._told = reason
             self._tell("replica_unreachable", reason=reason, text=failure.reason)
