@@ -8,6 +8,7 @@ import contextlib
 import os
 import random
 import signal
+import time
 
 import pytest
 
@@ -212,7 +213,11 @@ def test_the_downloader_is_killed(troupe, victim):
             follower.process.wait(10)
             assert follower.beside()
             one.restart(0)
-            assert follower.logged("found_at_start", "leftovers were removed")
+            # It answers while it still looks at what the disk holds.
+            one.wait(
+                lambda: follower.logged("found_at_start", "leftovers were removed"),
+                "the leftovers to be swept",
+            )
             impostor.lead(one.nodes[0], gid=EPOCHS[1], contents=[content])
         else:
             one.wait(lambda: follower.logged("transfer_leftovers", "removed"), "the leftovers to be swept")
@@ -240,14 +245,13 @@ def test_a_frozen_uploader_is_left(troupe):
 def test_the_daemon_is_killed_while_it_installs(troupe):
     """R2: a follower's daemon is killed again and again while it installs 50 MiB and the leader writes; it always holds one whole pair."""
     both = troupe(2)
-    leader, follower = both.replicas
+    follower = both.replicas[1]
     both.start()
     both.lead(0, EPOCHS[0])
     both.publish(0, 1)
     installed = follower.point()
     for round_number, moment in enumerate([is_half_staged, is_committing, is_staged, is_committing]):
-        replace_state(leader, large_state(2 + round_number, 50 << 20, seed=round_number))
-        both.wait(lambda m=moment: m(follower), f"the moment {moment.__name__}", 30)
+        stop_at(both, moment, 2 + round_number)
         follower.kill()
         both.restart(1)
         held = whole_pair(both, follower)
@@ -257,6 +261,22 @@ def test_the_daemon_is_killed_while_it_installs(troupe):
     # It was hit in the middle of an installation, and while something lay beside the state.
     assert follower.logged("found_at_start", "a replacement of the state was under way")
     assert follower.logged("found_at_start", "leftovers were removed")
+
+
+def stop_at(both, moment, value):
+    """Write large states, all of them ending with this value, until the follower's daemon stands still at a moment."""
+    leader, follower = both.replicas
+    for number in range(20):
+        replace_state(leader, large_state(value, 50 << 20, seed=20 * value + number))
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            if moment(follower):
+                os.kill(follower.process.pid, signal.SIGSTOP)
+                # The moment may be as short as a rename.
+                if moment(follower):
+                    return
+                os.kill(follower.process.pid, signal.SIGCONT)
+    raise AssertionError(f"the moment {moment.__name__} was never met\n{both.pool.story()}")
 
 
 def replace_state(replica, content):
