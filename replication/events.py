@@ -242,6 +242,8 @@ class Archived:
     merged: tuple[str, ...] = ()
     #: Copies of other nodes' conflicts that were fetched to be merged here, and were not yet.
     borrowed: tuple[str, ...] = ()
+    #: What is remembered of merges, this node's and others', with a version that holds each.
+    remembered: tuple[tuple[str, Point], ...] = ()
 
 
 # --- of transfers ---------------------------------------------------------------------------------------------

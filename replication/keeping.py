@@ -20,6 +20,7 @@ from replication.copy_fetch import Fetched
 from replication.disk import Disk, RealDisk, Source, remove_tree
 from replication.events import Archived
 from replication.manifest import FileRecord, Held
+from replication.merged_elsewhere import MergedElsewhere
 from replication.overlaps import notes_untrusted, told_notes
 from replication.places import Places
 from replication.revising import Reviser
@@ -28,6 +29,7 @@ from replication.version import Point, Version
 
 CONFLICTS: Final = "conflicts"
 ANCESTORS: Final = "ancestors"
+MERGED: Final = "merged.json"
 _BORROWED: Final = "borrowed"
 _BORROWING: Final = "borrowing"
 
@@ -102,8 +104,8 @@ class Keepsakes:
             wall_clock,
             disk,
         )
-        #: What others merged into the state, with a version that holds it; no copy of it need be here.
-        self.heard_merged: Mapping[str, Point] = {}
+        #: What was merged into the state, by others too; no copy of it need be here.
+        self.merged_elsewhere = MergedElsewhere(folder / MERGED, self._disk)
         #: Something was kept, marked or removed since `read`.
         self.is_stale = True
         self._kept: list[Keeping] = []
@@ -111,7 +113,8 @@ class Keepsakes:
         self._problems: list[tuple[str, str]] = []
 
     def sweep(self) -> None:
-        """Remove what interrupted keeping, removing and borrowing left."""
+        """Remove what interrupted keeping, removing and borrowing left, and recall what was merged."""
+        self.merged_elsewhere.recall()
         for archive in (self.conflicts.archive, self.ancestors.archive, self.borrowed):
             archive.sweep()
         for name in self._disk.names(self.borrowing_folder.parent):
@@ -146,7 +149,7 @@ class Keepsakes:
 
     def _merged_into(self, version: Version) -> tuple[str, ...]:
         """Name the conflicts that a state holds, of which nobody could tell when it is a conflict itself."""
-        heard = (name for name, point in self.heard_merged.items() if version.has(point))
+        heard = (name for name, point in self.merged_elsewhere.points.items() if version.has(point))
         return tuple(dict.fromkeys((*self.reviser.merged_in(version), *heard)))
 
     def keep_ancestor(self, parent: Held, sources: Mapping[str, Source]) -> None:
@@ -225,7 +228,12 @@ class Keepsakes:
             tuple(self.ancestors.archive.copies()),
             pending,
             self._failed(),
-            Archived(unsettled, self.reviser.merged(held), self._unmerged()),
+            Archived(
+                unsettled,
+                self.reviser.merged(held),
+                self._unmerged(),
+                tuple(self.merged_elsewhere.points.items()),
+            ),
         )
 
     def _unmerged(self) -> tuple[str, ...]:

@@ -63,6 +63,7 @@ class Revisions:
         """Take what the archive says; what was found merged and is listed all the same is found anew."""
         self._conflicts, self._borrowed, self._news = event.conflicts, event.borrowed, event.merged
         self._found.clear()
+        self._heard = dict(event.remembered) | self._heard
 
     def take_up(self, standing: Version | None, *, is_changing: bool) -> None:
         """Take what was merged for part of this version, unless it is about to change; forget what is no part of it.

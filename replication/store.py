@@ -102,6 +102,7 @@ class Store:
         self._observer = observer
         self._wall_clock = wall_clock
         tracker = Tracker(places.paths, is_folder=places.is_folder, quiet_seconds=settings.quiet_seconds)
+        self._heard_merged: Mapping[str, Point] = {}
         self._keepsakes = Keepsakes(
             places, settings.keep_conflicts, lambda: self._settings.half_life_seconds, wall_clock, disk
         )
@@ -271,8 +272,10 @@ class Store:
         self.run_in_background(lambda: self._keepsakes.mark_merged(identifiers, point))
 
     def heard_merged(self, merged: Mapping[str, Point]) -> None:
-        """These conflicts are merged into what is held, by whomever; a copy of it that is kept says so."""
-        self._keepsakes.heard_merged = merged
+        """These conflicts are merged into what is held, by whomever: it is remembered, and a copy of it that is kept says so."""
+        if merged != self._heard_merged:
+            self._heard_merged = known = dict(merged)
+            self.run_in_background(lambda: self._keepsakes.merged_elsewhere.add(known))
 
     def _replace(
         self,

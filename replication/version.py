@@ -149,14 +149,14 @@ class Version:
             raise VersionError(
                 f"a version has a lineage of at most {LINEAGE_LIMIT} points and says if it is rooted"
             )
-        points = [_point_untrusted([document.get("gid"), document.get("clock")])]
-        points += [_point_untrusted(pair) for pair in lineage]
+        points = [point_untrusted([document.get("gid"), document.get("clock")])]
+        points += [point_untrusted(pair) for pair in lineage]
         if len({point.gid for point in points}) != len(points):
             raise VersionError(f"a leadership is its own ancestor in the lineage of {points[0]}")
         return cls(points[0].gid, points[0].clock, tuple(points[1:]), is_rooted)
 
 
-def _point_untrusted(pair: object) -> Point:
+def point_untrusted(pair: object) -> Point:
     """Check two numbers that somebody else wrote."""
     # JSON's true is an int for Python.
     if not isinstance(pair, list) or len(pair) != 2 or not all(type(number) is int for number in pair):
@@ -177,7 +177,7 @@ def parse_text_untrusted(data: bytes) -> Point:
     match = _TEXT.fullmatch(data)
     if match is None:
         raise VersionError(f"a version file has two decimal lines, gid and clock (got {data[:40]!r})")
-    return _point_untrusted([int(number) for number in match.groups()])
+    return point_untrusted([int(number) for number in match.groups()])
 
 
 def compare(one: Version, other: Version) -> Relation:

@@ -50,7 +50,7 @@ def test_a_state_is_kept_with_the_names_of_what_was_merged_into_it(node):
 def test_a_follower_notes_what_its_leader_merged(node):
     """No copy of the conflict is here, and yet its usage is in the state: the leader said so."""
     keepsakes, _, source = node
-    keepsakes.heard_merged = {"4.1-a": LED.point, "9.9-other": Point(900, 1)}
+    keepsakes.merged_elsewhere.add({"4.1-a": LED.point, "9.9-other": Point(900, 1)})
     assert kept(keepsakes, LED.advanced(), source).notes["holds"] == ["4.1-a"]
 
 

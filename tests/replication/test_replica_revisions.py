@@ -401,6 +401,15 @@ def test_a_merge_is_learned_from_one_that_leads_no_more():
     assert one(found, effects.MarkMerged).point == Point(5, 2)
 
 
+def test_a_merge_is_known_after_a_restart():
+    """What was heard before is reported on, by version; a conflict that comes back is marked at the next report."""
+    story = Story(held("x", "10.1", "5.2")).follow()
+    remembered = (("4.1-a", Point(5, 2)), ("4.2-b", Point(7, 1)))
+    found = story.tell(events.Archived(("4.1-a", "4.2-b"), remembered=remembered))
+    assert reports(found + story.link(A), A)[-1].merged == ("4.1-a",)
+    assert one(story.hear(A, "x", "5.2"), effects.MarkMerged) == effects.MarkMerged(("4.1-a",), Point(5, 2))
+
+
 def test_a_mark_that_could_not_be_made_is_made_again():
     """The archive still lists the conflict."""
     story = leading()

@@ -70,6 +70,15 @@ async def test_a_node_without_anything_holds_nothing(node):
         assert (store.sendable, store.conflicts, store.pending, store.files) == (None, (), {}, ())
 
 
+async def test_what_was_merged_is_remembered(node):
+    """The next daemon is told, though no copy of the conflict is here."""
+    async with node.running() as store:
+        store.heard_merged({"4.1-a": OLD.point})
+        await store.perform(lambda: None)
+    async with node.running():
+        assert node.opening.events == (RevisionsWaiting(0), Archived((), remembered=(("4.1-a", OLD.point),)))
+
+
 async def test_what_is_held_can_be_sent_from_the_start(node):
     """It stands there as it was held, so nothing is told."""
     held = node.holds(OLD, HEAD)

@@ -36,6 +36,8 @@ class Archive:
     scheduled: list[Content] = attrs.field(factory=list)
     #: What was merged here, by its name, and the version that then held it.
     merged: dict[str, Point] = attrs.field(factory=dict)
+    #: What was merged anywhere, as the machine knew it last.
+    remembered: dict[str, Point] = attrs.field(factory=dict)
 
 
 class Archivist:
@@ -55,7 +57,9 @@ class Archivist:
         if told != self._told:
             self._told = told
             self.node.receive(events.RevisionsWaiting(waiting))
-            self.node.receive(events.Archived(conflicts, merged))
+            self.node.receive(
+                events.Archived(conflicts, merged, remembered=tuple(self.archive.remembered.items()))
+            )
 
     @property
     def _merged(self) -> tuple[str, ...]:

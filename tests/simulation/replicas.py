@@ -255,6 +255,7 @@ class ReplicaNode:
         if type(event) is events.Tick and 0 < machine.deadline - local < 1e-6:
             local = self._last_local = machine.deadline
         found = machine.handle(event, local)
+        self.disk.archive.remembered |= machine.revisions.merged
         if self.world.is_tracing:
             self._trace(event, found)
         for effect in found:
