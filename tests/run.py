@@ -1,8 +1,8 @@
 """Runs all tests, the fast ones first, and ends with one line of counts: `python -m tests.run`.
 
-One phase is one pytest. The unit tests and the end to end tests measure time, so each of them has the machine to
-itself; the simulation only computes, so it uses both cores. Tests of real daemons that wait for what happens and measure
-nothing share the machine. Options on the command line go to every phase, as in `python -m tests.run -k election`.
+One phase is one pytest. Tests that measure time have the machine to themselves; the others use both cores, and those with
+real daemons, which mostly wait, a little more. Options on the command line go to every phase, as in
+`python -m tests.run -k election`.
 """
 
 import os
@@ -17,14 +17,20 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 APART = ("scenarios", "simulation", "end_to_end")
-"""Folders of tests with a phase of their own; everything else is the first phase. The bench is no test."""
+"""Folders of tests with a phase of their own; everything else is a unit test. The bench is no test."""
+
+UNIT = [f"--ignore=tests/{folder}" for folder in (*APART, "bench")]
+
+SHARED = ["-m", "not timed", "--dist", "loadfile"]
+TIMED = ["-m", "timed"]
 
 PHASES = {
-    "unit": [f"--ignore=tests/{folder}" for folder in (*APART, "bench")],
+    "unit": [*UNIT, *SHARED, "-n", "2"],
     "scenarios": ["tests/scenarios"],
+    "unit, timed": [*UNIT, *TIMED],
     "simulation": ["tests/simulation", "-n", "2"],
-    "end to end": ["tests/end_to_end", "-m", "not untimed"],
-    "end to end, untimed": ["tests/end_to_end", "-m", "untimed", "-n", "3", "--dist", "loadfile"],
+    "end to end": ["tests/end_to_end", *SHARED, "-n", "3"],
+    "end to end, timed": ["tests/end_to_end", *TIMED],
 }
 
 NO_TESTS_COLLECTED = 5

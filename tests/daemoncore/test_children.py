@@ -11,6 +11,8 @@ from daemoncore.process import become_subreaper
 from daemoncore.process import children as list_children
 from tests.daemoncore import starving
 
+pytestmark = pytest.mark.timed
+
 ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
 
 

@@ -27,6 +27,8 @@ from had.events import (
 )
 from tests.had.speakers import A, said
 
+pytestmark = pytest.mark.timed
+
 LONG_SECONDS = 3600.0
 
 

@@ -37,6 +37,7 @@ def fill(folder):
             file.write(bytes(4096))
 
 
+@pytest.mark.timed
 @pytest.mark.root
 def test_full_disk_at_the_epoch_write(make_pool, small_disk):
     """A full disk keeps nobody from leading: the epoch goes into its place, made at start; what could not be written is said."""
@@ -124,6 +125,7 @@ def test_stranger_on_a_members_port(make_pool):
         assert len(pool.lives()) == 1
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("step_seconds", [3600, -3600])
 def test_clock_step(make_pool, step_seconds):
     """The leader's wall clock jumps by an hour: nothing happens but that the skew is shown; later failovers are in time."""

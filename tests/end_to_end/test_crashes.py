@@ -5,7 +5,11 @@ import random
 import signal
 import time
 
+import pytest
+
 from tests.end_to_end.lives import gap_seconds, is_alive
+
+pytestmark = pytest.mark.timed
 
 
 def test_epochs_grow_through_crashes(make_pool):

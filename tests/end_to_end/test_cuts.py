@@ -7,7 +7,7 @@ import pytest
 
 from daemoncore import boottime
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.timed]
 
 
 @pytest.mark.parametrize("count", [2, 3])

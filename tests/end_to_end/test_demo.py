@@ -15,6 +15,8 @@ from tests.end_to_end.node import ROOT
 from tests.had.living import MARK as LIVING_MARK
 from tests.had.living import living, new_mark
 
+pytestmark = pytest.mark.timed
+
 
 @pytest.fixture
 def demo(tmp_path):

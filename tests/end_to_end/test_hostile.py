@@ -86,6 +86,7 @@ def test_slow_sender(settled):
     assert_undisturbed(pool, leader)
 
 
+@pytest.mark.timed
 def test_idle_connections(settled):
     """Two hundred idle connections to every member change nothing: the pool settles, and P1 holds among them."""
     pool, leader = settled(3, timeout_seconds=2)

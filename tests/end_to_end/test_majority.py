@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.timed
+
 MAJORITY = {"HAD_REQUIRE_MAJORITY": True}
 
 

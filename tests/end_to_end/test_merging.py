@@ -11,7 +11,7 @@ from daemoncore.cedar.commands import Command
 from tests.end_to_end.node import ROOT
 from tests.end_to_end.replica import value_in
 
-pytestmark = [pytest.mark.root, pytest.mark.untimed]
+pytestmark = pytest.mark.root
 
 
 def hadctl(pool, node, *words):

@@ -11,6 +11,8 @@ import pytest
 from daemoncore.cedar.commands import Command
 from tests.end_to_end.lives import gap_seconds
 
+pytestmark = pytest.mark.timed
+
 #: The last sign of a killed controllee is up to a beat before its end; a machine with more work than cores adds to it.
 NO_OVERLAP = 0.0
 

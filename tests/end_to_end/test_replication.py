@@ -13,6 +13,8 @@ from tests.end_to_end import ledger_controllee
 from tests.end_to_end.lives import gap_seconds
 from tests.end_to_end.replica import value_in
 
+pytestmark = pytest.mark.timed
+
 NO_OVERLAP = 0.0
 
 

@@ -19,8 +19,6 @@ from tests.end_to_end.replica_impostor import Hungup, ReplicaImpostor
 from tests.end_to_end.replica_stage import Counted, enlarge, small_disk
 from transferer.versions import Result
 
-pytestmark = pytest.mark.untimed
-
 EPOCHS = [129 + 128 * number for number in range(4)]
 LARGE_BYTES = 8 << 20
 

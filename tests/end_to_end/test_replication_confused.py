@@ -18,8 +18,6 @@ from tests.end_to_end.replica_impostor import ReplicaImpostor
 from tests.end_to_end.replica_stage import Counted, Troupe
 from transferer.versions import Entry, EntryKind, Result
 
-pytestmark = pytest.mark.untimed
-
 EPOCHS = [129 + 128 * number for number in range(4)]
 
 

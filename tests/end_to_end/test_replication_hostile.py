@@ -14,8 +14,6 @@ from replication.version import CLOCK_LIMIT, INTEGER_LIMIT, Version
 from tests.end_to_end.replica_stage import Counted
 from transferer.versions import Entry, Kind, Result
 
-pytestmark = pytest.mark.untimed
-
 CONTENT = b"a state of nobody's making\n" * 1000
 NOTHING = bytes(32)
 

@@ -7,8 +7,6 @@ import pytest
 from tests.end_to_end.attending_had import AttendingHad
 from tests.end_to_end.pool import Pool
 
-pytestmark = pytest.mark.untimed
-
 
 class Pair:
     """A leader and a follower whose state has another shape than one file.

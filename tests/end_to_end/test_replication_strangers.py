@@ -15,8 +15,6 @@ from tests.end_to_end.impostor import GARBAGE
 from tests.end_to_end.replica_stage import Counted
 from transferer.failure import CopyFailed
 
-pytestmark = pytest.mark.untimed
-
 NO_SECURITY = {
     f"SEC_DEFAULT_{feature}": "NEVER"
     for feature in ("AUTHENTICATION", "ENCRYPTION", "INTEGRITY", "NEGOTIATION")

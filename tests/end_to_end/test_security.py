@@ -71,6 +71,7 @@ def give_key(node):
     hadctl("keys", "create", "-c", str(node.configuration), "--file", str(key_of(node)), "--force")
 
 
+@pytest.mark.timed
 def test_pool_with_keys(keyed):
     """Three hosts that share a signing key elect, take over and obey an operator who has it too."""
     pool = keyed(3, timeout_seconds=1)

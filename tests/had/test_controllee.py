@@ -18,6 +18,8 @@ from had.events import ControlleeExited, ControlleeStarted
 from tests.daemoncore import starving
 from tests.had.living import FAMILY, STUBBORN, environment, living, new_mark, python, shell, until
 
+pytestmark = pytest.mark.timed
+
 LONG_SECONDS = 60.0
 LIMIT_SECONDS = 10.0
 

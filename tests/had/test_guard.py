@@ -24,6 +24,8 @@ from tests.had.living import (
     shell,
 )
 
+pytestmark = pytest.mark.timed
+
 ROOT = Path(__file__).parents[2]
 
 #: Fifty processes that flee: each goes on in a child, often in a session of its own, and dies itself.

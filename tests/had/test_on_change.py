@@ -12,6 +12,8 @@ from had.on_change import MAXIMUM_WAITING, OnChange
 from had.transitions import Reason, State
 from tests.had.living import environment, living, new_mark, shell, until
 
+pytestmark = pytest.mark.timed
+
 WON = Transition(State.ELECTION, State.LEADER, Reason.won_by_answers, 257)
 LOST = Transition(State.LEADER, State.PASSIVE, Reason.outranked, 514)
 

@@ -26,6 +26,8 @@ from had.replica_words import (
 from tests.daemoncore import command_ports
 from tests.had.fake_replica import FakeReplica, answer_to
 
+pytestmark = pytest.mark.timed
+
 SINFUL = "<127.0.0.1:9620>"
 ADDRESS = "127.0.0.1:41450"
 T = 0.4

@@ -14,6 +14,8 @@ from replication.snapshot import Missing, Snapshot, Tracker
 from replication.staging import RefusedError
 from replication.tracked_file import Change, Changing, TrackedFile
 
+pytestmark = pytest.mark.timed
+
 HEAD = b"107 1 CreationTimestamp 1700000000\n101 Customer.a@x * *\n"
 
 

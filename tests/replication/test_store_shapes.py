@@ -42,6 +42,8 @@ from tests.replication.storing import (
     write,
 )
 
+pytestmark = pytest.mark.timed
+
 OLD = version(128, 3)
 LED = version(256, 0, OLD)
 

@@ -20,6 +20,8 @@ from tests.replication.transferring import (
     until,
 )
 
+pytestmark = pytest.mark.timed
+
 CONTENT = os.urandom(300_000)
 
 

@@ -25,6 +25,8 @@ from tests.replication.transferring import (
 from transferer import versions
 from transferer.versions import End, Entry, Offer, Result
 
+pytestmark = pytest.mark.timed
+
 CONTENT = os.urandom(300_000)
 HALF = len(CONTENT) // 2
 

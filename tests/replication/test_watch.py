@@ -8,6 +8,8 @@ import trio
 from replication.inotify import Inotify
 from replication.watch import FAST_POLL_SECONDS, SPACING_SECONDS, Watcher
 
+pytestmark = pytest.mark.timed
+
 #: A report that has not come by then is late: R1's second leaves room for the transfer.
 SOON_SECONDS = 0.5
 

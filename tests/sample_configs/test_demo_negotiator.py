@@ -11,6 +11,8 @@ import pytest
 from classad_log import parse
 from negotiator import SLOTS, USERS, Dice, Fence, FencedError, arguments
 
+pytestmark = pytest.mark.timed
+
 INTEGER = r"-?\d+"
 REAL = r"-?\d+\.\d{6}"
 CUSTOMER_ATTRIBUTES = {

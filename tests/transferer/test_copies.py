@@ -25,6 +25,8 @@ from tests.transferer.copies import (
 from transferer import versions
 from transferer.versions import End, Entry, Offer, Result
 
+pytestmark = pytest.mark.timed
+
 VERSION = {"gid": 129, "clock": 7}
 
 
