@@ -116,7 +116,10 @@ class ClientSessions:
         return len(self._sessions)
 
     def add(self, address: str, session: Session, now: float) -> None:
-        """Keep a session with the server at `address`."""
+        """Keep a session with the server at `address`; it takes the place of those that are good for nothing more."""
+        for key in [key for key in self._sessions if key[0] == address]:
+            if _is_good_for_all_of(session, self._sessions[key][0]):
+                del self._sessions[key]
         key = (address, session.identifier)
         self._sessions[key] = (session, now)
         self._sessions.move_to_end(key)
@@ -145,6 +148,12 @@ class ClientSessions:
     def clear(self) -> None:
         """Forget all of them."""
         self._sessions.clear()
+
+
+def _is_good_for_all_of(session: Session, other: Session) -> bool:
+    return not session.valid_commands or (
+        bool(other.valid_commands) and other.valid_commands <= session.valid_commands
+    )
 
 
 def _is_alive(session: Session, used_at: float, now: float, grace_seconds: float) -> bool:

@@ -118,6 +118,21 @@ def test_a_clock_that_is_put_back_does_not_keep_sessions_for_ever():
     assert len(cache) == 2, "the one of the old clock, and the last"
 
 
+def test_a_client_keeps_one_session_of_a_kind_with_a_server():
+    """Whoever logs in again, as a look at a daemon does, does not keep what the new session is as good as."""
+    sessions = ClientSessions()
+    for name, commands in (("a", {55}), ("b", {55, 56}), ("c", {60}), ("d", {55}), ("e", {55})):
+        session = attrs.evolve(SESSION, identifier=name, valid_commands=frozenset(commands))
+        sessions.add("<1>", session, 0)
+        sessions.add("<2>", attrs.evolve(session, identifier=f"{name}2"), 0)
+    assert len(sessions) == 2 * 3, "b, which is good for 56 too, c, and the last of those for 55"
+    assert [sessions.find("<1>", command, 1).identifier for command in (55, 56, 60)] == ["e", "b", "c"]
+    sessions.add("<1>", attrs.evolve(SESSION, identifier="all", valid_commands=frozenset()), 2)
+    assert [sessions.find("<1>", command, 3).identifier for command in (55, 56, 60)] == ["all"] * 3
+    sessions.add("<1>", attrs.evolve(SESSION, identifier="f"), 4)
+    assert sessions.find("<1>", 56, 5).identifier == "all", "a session for some commands leaves that for all"
+
+
 def test_ids_never_repeat():
     """Host, process, start and counter make an id that no other server gave."""
     numbers = SessionNumbers("cm1", 1158, 1795321945.2)
