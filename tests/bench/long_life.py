@@ -4,6 +4,7 @@ Three members with a shared key and encryption: `had`, `had-replication` and its
 counts into its state each second and writes its log anew from time to time. Each minute `hadctl switchover` moves
 leadership to the next member; /metrics of all daemons is fetched each 15 s, and `hadctl` asks for the pool's status. Each
 minute it is looked at what every daemon holds (`long_life_figures.MEASURES`). Logs are small, so that they are rotated.
+What was written with `--json` is judged again with `--judge FILE`.
 
 Exit status: 0 if nothing grows, no handover failed and no count was lost, else 1; 130 if interrupted.
 """
@@ -11,7 +12,6 @@ Exit status: 0 if nothing grows, no handover failed and no count was lost, else 
 import argparse
 import contextlib
 import itertools
-import json
 import os
 import signal
 import subprocess
@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.bench.long_life_figures import MEASURES, Series, table
+from tests.bench.long_life_report import Findings
 from tests.bench.report import machine
 from tests.end_to_end.belongings import belongings, files_and_bytes
 from tests.end_to_end.keys import KEYED, share_key
@@ -35,8 +35,6 @@ STATUS_SECONDS = 120
 #: A value each second, and a new log after so many.
 COUNT_SECONDS, VALUES_OF_A_LOG = 1, 300
 LOG_LIMIT_BYTES, LOGS_KEPT = 16384, 2
-#: Until everything that is made once has been made: caches, the arenas of the allocator, rotated logs, kept ancestors.
-WARM_UP_PART = 0.25
 
 KNOBS = KEYED | {
     "MAX_HAD_LOG": LOG_LIMIT_BYTES,
@@ -52,10 +50,7 @@ class LongLife:
     def __init__(self, options, pool):
         self.options = options
         self.pool = pool
-        self.series = {}
-        self.failures = []
-        self.switchovers = 0
-        self.load_averages = []
+        self.found = Findings(machine())
         self.began = time.monotonic()
 
     def run(self):
@@ -96,7 +91,7 @@ class LongLife:
         leader = next((node for node in self.pool.nodes if node.running()), self.pool[-1])
         to = self.pool[(leader.index + 1) % len(self.pool.nodes)]
         done = self._hadctl("switchover", "--to", to.entry, "--yes", "--reason", "a long life")
-        self.switchovers += done
+        self.found.switchovers += done
         if not to.running():
             self._failed(
                 f"after the switchover to {to.entry} it runs at {[n for n in self.pool.nodes if n.running()]}"
@@ -104,7 +99,7 @@ class LongLife:
 
     def _hadctl(self, *words, allowed=(0,)):
         """Run the operator's tool; whether its exit status was among those allowed."""
-        asker = self.pool[self.switchovers % len(self.pool.nodes)]
+        asker = self.pool[self.found.switchovers % len(self.pool.nodes)]
         argv = [sys.executable, "-m", "had.ctl", *words, "-c", str(asker.configuration)]
         done = subprocess.run(
             argv,
@@ -120,8 +115,8 @@ class LongLife:
         return done.returncode in allowed
 
     def _failed(self, text):
-        self.failures.append(f"minute {self._minutes():.1f}: {text}")
-        say(self.failures[-1])
+        self.found.failures.append(f"minute {self._minutes():.1f}: {text}")
+        say(self.found.failures[-1])
 
     # --- what it has ------------------------------------------------------------------------------------------
 
@@ -129,7 +124,8 @@ class LongLife:
         return (time.monotonic() - self.began) / 60
 
     def _sample(self):
-        self.load_averages.append(round(os.getloadavg()[0], 2))
+        self.found.minutes = self._minutes()
+        self.found.load_averages.append(round(os.getloadavg()[0], 2))
         for node in self.pool.nodes:
             had, replica = f"had {node.index}", f"had-replication {node.index}"
             self._sample_process(had, node.pid, node.http)
@@ -140,109 +136,65 @@ class LongLife:
             self._sample_files(node, had, replica)
             lag = max((v for k, v in node.replica.metrics().items() if "lag_seconds" in k), default=0.0)
             if node.running():
-                self._keep("lag", "the leader", lag)
+                self.found.keep("lag", "the leader", lag)
         leader = [node.index for node in self.pool.nodes if node.running()]
         say(
-            f"minute {self._minutes():.1f}: {self.switchovers} switchovers, leader {leader}, load {self.load_averages[-1]}"
+            f"minute {self._minutes():.1f}: {self.found.switchovers} switchovers, leader {leader}, load {self.found.load_averages[-1]}"
         )
         self._write_down()
 
     def _sample_process(self, owner, pid, http):
         held = belongings(pid)
         for name in ("descriptors", "threads", "descendants", "zombies"):
-            self._keep(name, owner, getattr(held, name))
-        self._keep("rss", owner, held.rss_mb)
-        self._keep("pss", owner, held.pss_mb)
+            self.found.keep(name, owner, getattr(held, name))
+        self.found.keep("rss", owner, held.rss_mb)
+        self.found.keep("pss", owner, held.pss_mb)
         lines = http("/metrics")[1].splitlines()
         samples = dict(line.rpartition(" ")[::2] for line in lines if line[:1] != "#")
-        self._keep("series", owner, len(samples))
+        self.found.keep("series", owner, len(samples))
         for side in ("server", "client"):
             name = next(n for n in samples if n.startswith("had_sessions{") and f'side="{side}"' in n)
-            self._keep(f"{side}_sessions", owner, float(samples[name]))
-        self._keep("status", owner, len(http("/status")[1]) / 1e3)
+            self.found.keep(f"{side}_sessions", owner, float(samples[name]))
+        self.found.keep("status", owner, len(http("/status")[1]) / 1e3)
 
     def _sample_guard(self, owner, pid):
         with contextlib.suppress(OSError):
             held = belongings(pid)
-            self._keep("pss", owner, held.pss_mb)
-            self._keep("descriptors", owner, held.descriptors)
-            self._keep("zombies", owner, held.zombies)
+            self.found.keep("pss", owner, held.pss_mb)
+            self.found.keep("descriptors", owner, held.descriptors)
+            self.found.keep("zombies", owner, held.zombies)
 
     def _sample_files(self, node, had, replica):
         for owner, name in ((had, "HADLog"), (replica, "ReplicationLog")):
             files = list((node.folder / "log").glob(f"{name}*"))
-            self._keep("log", owner, sum(file.stat().st_size for file in files) / 1e3)
+            self.found.keep("log", owner, sum(file.stat().st_size for file in files) / 1e3)
         for owner, stem in ((had, "had-*"), (replica, "replication-*")):
             count, size = files_and_bytes(next((node.folder / "had").glob(stem)))
-            self._keep("own_files", owner, count)
-            self._keep("own_bytes", owner, size / 1e3)
+            self.found.keep("own_files", owner, count)
+            self.found.keep("own_bytes", owner, size / 1e3)
         count, size = files_and_bytes(node.replica.state_file.parent)
-        self._keep("spool_files", replica, count)
-        self._keep("spool_bytes", replica, size / 1e3)
+        self.found.keep("spool_files", replica, count)
+        self.found.keep("spool_bytes", replica, size / 1e3)
         truth = node.replica.truth()
-        self._keep("lineage", replica, len(truth["version"]["lineage"]) if truth else 0)
+        self.found.keep("lineage", replica, len(truth["version"]["lineage"]) if truth else 0)
 
-    def _keep(self, name, owner, value):
-        series = self.series.setdefault((name, owner), Series(MEASURES[name], owner))
-        series.add(self._minutes(), value)
-
-    # --- what came of it --------------------------------------------------------------------------------------
-
-    def judged(self):
-        """Return the series after the warm-up, in the order of the measures."""
-        warm = WARM_UP_PART * self.options.minutes
-        order = list(MEASURES)
-        return [
-            self.series[key].since(warm)
-            for key in sorted(self.series, key=lambda k: (order.index(k[0]), k[1]))
-        ]
-
-    def lost_counts(self):
-        """Return the handovers after which the count went on from another value than the last one."""
-        runs = sorted(
-            (run for node in self.pool.nodes for run in node.replica.runs()), key=lambda run: run.epoch
-        )
-        return [
+    def end(self):
+        """Take note of what only the end shows."""
+        pool, found = self.pool, self.found
+        found.minutes, found.controllees = self._minutes(), len(pool.lives())
+        runs = sorted((run for node in pool.nodes for run in node.replica.runs()), key=lambda run: run.epoch)
+        found.failures += [
             f"epoch {after.epoch} found {after.found}, epoch {before.epoch} had written {before.last}"
             for before, after in itertools.pairwise(runs)
             if before.last != after.found
         ]
-
-    def verdicts(self):
-        """Return everything that is not as it should be."""
-        grown = [f"{s.measure.title}, {s.owner}: {s.verdict()}" for s in self.judged() if s.verdict()]
-        overlap = self.pool.overlap_seconds()
-        two = [f"two controllees ran at once for {overlap:.3f} s"] if overlap > 0 else []
-        return grown + self.failures + self.lost_counts() + two
-
-    def text(self):
-        """Return the report."""
-        m, loads = machine(), self.load_averages or [0.0]
-        heading = (
-            f"{m['date']}, {m['processor']}, {m['cores']} cores, Linux {m['kernel']}, Python {m['python']}; "
-            f"load average {min(loads):.1f} to {max(loads):.1f}"
-        )
-        story = (
-            f"{self._minutes():.0f} minutes, {self.switchovers} switchovers, {len(self.pool.lives())} controllees; "
-            f"judged after the first {WARM_UP_PART:.0%}"
-        )
-        wrong = [f"not in order: {line}" for line in self.verdicts()]
-        ending = wrong or ["Nothing grows, and nothing was lost."]
-        return "\n".join([heading, story, "", table(self.judged()), "", *ending])
+        if (overlap := pool.overlap_seconds()) > 0:
+            found.failures.append(f"two controllees ran at once for {overlap:.3f} s")
+        self._write_down()
 
     def _write_down(self):
         if self.options.json:
-            document = {
-                "machine": machine(),
-                "load_averages": self.load_averages,
-                "switchovers": self.switchovers,
-                "failures": self.failures,
-                "series": [
-                    {"measure": name, "owner": owner, "minutes": one.minutes, "values": one.values}
-                    for (name, owner), one in self.series.items()
-                ],
-            }
-            self.options.json.write_text(json.dumps(document) + "\n")
+            self.options.json.write_text(self.found.to_json())
 
 
 def parse(argv):
@@ -254,6 +206,9 @@ def parse(argv):
     parser.add_argument("--switchover-seconds", type=float, default=60.0, help="time between switchovers")
     parser.add_argument("--timeout", type=float, default=2.0, help="T")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every single sample there")
+    parser.add_argument(
+        "--judge", type=Path, metavar="FILE", help="run nothing; print the verdicts on these samples"
+    )
     return parser.parse_args(argv)
 
 
@@ -278,20 +233,29 @@ def say(text):
 def main(argv=None):
     """Let a pool live, print the tables, and return the exit status."""
     options = parse(argv)
+    if options.judge:
+        found = Findings.from_json(options.judge.read_text())
+        print(found.text())
+        return int(bool(found.wrong()))
+    # One that is told to end ends its pool, as with Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with (
-        tempfile.TemporaryDirectory(prefix="had-long-life-") as folder,
-        make_pool(Path(folder) / "pool", options.timeout) as pool,
-    ):
+    with tempfile.TemporaryDirectory(prefix="had-long-life-") as folder:
+        return live(options, Path(folder) / "pool")
+
+
+def live(options, folder):
+    """Let a pool live in a folder, print the tables, and return the exit status."""
+    status = 0
+    with make_pool(folder, options.timeout) as pool:
         life = LongLife(options, pool)
-        status = 0
         try:
             life.run()
         except KeyboardInterrupt:
             say("interrupted; what was seen so far:")
             status = 130
-        print(life.text())
-        return status or int(bool(life.verdicts()))
+        life.end()
+        print(life.found.text())
+    return status or int(bool(life.found.wrong()))
 
 
 if __name__ == "__main__":
