@@ -6,6 +6,7 @@
 #   make check   ruff and mypy
 #   make bench   the promises, measured (BENCH="..." passes options)
 #   make soak    the simulator without end, after every mutation of the two machines
+#   make long-life   a busy pool for an hour, and whether anything grows (MINUTES=60)
 #   make clean   removes what these targets made
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ RUN := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: demo test check bench soak clean venv debian-packages
+.PHONY: demo test check bench soak long-life clean venv debian-packages
 
 demo: $(STAMP)
 	@KEEP="$(KEEP)" $(VENV)/bin/hadctl demo
@@ -36,6 +37,9 @@ soak: $(STAMP)
 	-@$(RUN) -m tests.simulation.mutations
 	-@$(RUN) -m tests.simulation.replica_mutations
 	@$(RUN) -m tests.simulation --soak
+
+long-life: $(STAMP)
+	@$(RUN) -m tests.bench.long_life --minutes $(or $(MINUTES),60)
 
 venv: $(STAMP)
 

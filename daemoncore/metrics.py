@@ -7,7 +7,7 @@ A scrape reads numbers that are already in memory. It touches no disk, no lock a
 """
 
 import platform
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from prometheus_client import CollectorRegistry, disable_created_metrics, generate_latest
@@ -19,6 +19,9 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 #: The label of requests for paths that do not exist or could not be understood.
 OTHER_ROUTE: Final = "other"
+
+#: Whose sessions: those of whoever called us, and those of the calls that we made.
+SESSION_SIDES: Final = ("server", "client")
 
 #: What a known path answers: found, told its methods, refused a method, failed, not now.
 ROUTE_CODES: Final = ("200", "204", "405", "500", "503")
@@ -66,6 +69,12 @@ FAMILIES: Final = (
         ("daemon",),
     ),
     Family(
+        "had_sessions",
+        Kind.GAUGE,
+        "Security sessions kept in memory, each of which spares a later command its login.",
+        ("daemon", "side"),
+    ),
+    Family(
         "had_http_requests_total",
         Kind.COUNTER,
         "HTTP requests served, by route and status code.",
@@ -97,6 +106,7 @@ class DaemonMetrics:
         for family in FAMILIES:
             if family.labels == ("daemon",):
                 self._families.allow(family.name, [daemon])
+        self._families.allow("had_sessions", [daemon], SESSION_SIDES)
         self._families.allow("had_http_requests_total", ROUTE_CODES, list(routes))
         self._families.allow("had_http_requests_total", OTHER_CODES, [OTHER_ROUTE])
         facts = {"python_version": platform.python_version(), "revision": revision, "version": version}
@@ -122,6 +132,11 @@ class DaemonMetrics:
         lost = self._families.counter("had_log_lines_lost_total", self._daemon)
         lost.inc(max(0, total - self._lost_before))
         self._lost_before = total
+
+    def watch_sessions(self, of_server: Callable[[], int], of_client: Callable[[], int]) -> None:
+        """These say, whenever a scrape asks, how many sessions are kept."""
+        for side, count in zip(SESSION_SIDES, (of_server, of_client), strict=True):
+            self._families.gauge("had_sessions", self._daemon, side).set_function(count)
 
     def http_request(self, route: str, code: int) -> None:
         """A request was answered; what is no legal combination counts as `other`, to bound the labels."""

@@ -154,6 +154,7 @@ class Daemon:
             replica=self._replica,
         )
         self._server = CommandServer(self._security(), self._telling.commands)
+        self._common.watch_sessions(self._server.sessions.__len__, lambda: len(self._client().sessions))
         self._service = Service(self._reins())
         self._service.register(self._server)
         async with trio.open_nursery() as nursery:

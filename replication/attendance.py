@@ -36,6 +36,9 @@ from replication.events import (
 MAXIMUM_ANSWERS = 64
 """Answers that had has not taken: it asks one thing at a time, so these are for somebody else."""
 
+MAXIMUM_QUESTIONS = 128
+"""Questions that are open at a time, some of them without a deadline: had has a start, a flush and its readiness to ask."""
+
 GUARD_SECONDS = 5.0
 """So long after the end of had's stream its controllee may still run: far more than its guard needs when had is dead, and
 more than had needs to come back when only the stream broke."""
@@ -145,6 +148,11 @@ class Attendance:
         if stream is not self._stream:
             return
         if isinstance(event, CurrentAsked | FlushAsked):
+            if event.request in stream.numbers or len(stream.numbers) >= MAXIMUM_QUESTIONS:
+                raise ProtocolError(
+                    f"had asks {MAXIMUM_QUESTIONS} questions at a time, and each once (got {event.request} "
+                    f"beside {len(stream.numbers)})"
+                )
             number = next(self._numbers)
             self._asked[number] = (stream, event.request)
             stream.numbers[event.request] = number

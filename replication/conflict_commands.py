@@ -40,6 +40,9 @@ FETCH_SECONDS: Final = 60.0
 RETRY_SECONDS: Final = 60.0
 """What could not be fetched, or not be written down, is tried again after so long."""
 
+HOPELESS_LIMIT: Final = 1024
+"""Conflicts of which it is remembered that they cannot be merged; of more the oldest are tried, and told, again."""
+
 Result = TypeVar("Result")
 Reply = tuple[bool, str, str | None]
 """Whether it was done, a sentence, and a JSON document if there is one."""
@@ -261,6 +264,11 @@ class ConflictCommands:
         now = trio.current_time()
         self._hopeless = {one: until for one, until in self._hopeless.items() if now < until}
 
+    def _give_up(self, identifier: str, until: float) -> None:
+        self._hopeless[identifier] = until
+        while len(self._hopeless) > HOPELESS_LIMIT:
+            del self._hopeless[next(iter(self._hopeless))]
+
     def _candidates(self) -> list[tuple[Member, str]]:
         """Every conflict that is known of and not dealt with."""
         replica = self._replica()
@@ -283,7 +291,7 @@ class ConflictCommands:
             await self._schedule_by_itself(holder, identifier)
         except (ArchiveError, DurableError, RevisionError, FetchError) as error:
             is_passing = isinstance(error, DurableError | FetchError)
-            self._hopeless[identifier] = trio.current_time() + RETRY_SECONDS if is_passing else math.inf
+            self._give_up(identifier, trio.current_time() + RETRY_SECONDS if is_passing else math.inf)
             self._tell("merge_not_possible", id=identifier, peer=holder, text=str(error))
 
     async def _schedule_by_itself(self, holder: Member, identifier: str) -> None:

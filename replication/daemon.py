@@ -204,6 +204,7 @@ class Daemon:
             self._telling,
         )
         self._server = CommandServer(self._security(), self._telling.commands)
+        self._common.watch_sessions(self._server.sessions.__len__, lambda: len(self._client().sessions))
         self._service = Service(self._reins(), self._attendance)
         self._service.register(self._server)
         StandingCommands(self._life.reload, self._life.stop, self._telling.commanded).register(self._server)

@@ -52,7 +52,7 @@ class Lag:
 
     def __init__(self) -> None:
         self._newest: Version | None = None
-        # The oldest first; all of them are in the history of `_newest`.
+        # The oldest first; all of them are in the history of `_newest`, or were when it still named them.
         self._known: list[_Known] = []
         self._heard_at = -math.inf
         self._good_until = -math.inf
@@ -75,7 +75,7 @@ class Lag:
         former, self._newest = self._newest, newest
         since = self._heard_at if former is not None and at > self._good_until else at
         if former is not None and not newest.has(former.point):
-            self._known = [known for known in self._known if newest.has(known.last)]
+            self._known = _within(newest, self._known)
         last = self._known[-1] if self._known else None
         if last is not None and last.last == newest.point:
             return
@@ -122,10 +122,19 @@ class Lag:
         assert self._newest is not None, "points are compared along a history"
         ages = {point.gid: -place for place, point in enumerate(self._newest.history)}
 
-        def moment(point: Point) -> tuple[int, int]:
-            return ages[point.gid], point.clock
+        def moment(point: Point) -> tuple[float, int]:
+            # What a lineage of many leaderships names no more was before all that it names.
+            return ages.get(point.gid, -math.inf), point.clock
 
         return bisect.bisect_right(self._known, moment(base), key=lambda known: moment(known.last))
+
+
+def _within(newest: Version, known: list[_Known]) -> list[_Known]:
+    """Leave out what is no part of a version's history; what goes with it from the beginning leaves an age unknown."""
+    kept = [one for one in known if newest.has(one.last)]
+    if kept and kept[0] is not known[0]:
+        kept[0] = attrs.evolve(kept[0], is_at_least=True)
+    return kept
 
 
 def _put_together(known: Iterable[_Known], now: float) -> Iterable[_Known]:

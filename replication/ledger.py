@@ -14,7 +14,10 @@ import attrs
 from replication.events import Report
 from replication.manifest import FileRecord, Held, fingerprint
 from replication.peers import Own, Peer, next_gid
-from replication.version import Point, Version
+from replication.version import LINEAGE_LIMIT, Point, Version
+
+LED_LIMIT = LINEAGE_LIMIT
+"""So many leaderships of this node are remembered beside those in the lineage: had does not come back from further away."""
 
 NOTE_RETRY_SECONDS = 1.0
 """What could not be written down is tried again so much later."""
@@ -39,8 +42,8 @@ class Ledger:
         self.files: tuple[FileRecord, ...] | None = None
         #: It was changed by somebody who must not: no version stands here.
         self.is_altered = False
-        #: Leaderships of this node of which something was written since this daemon's start.
-        self.led: set[int] = set()
+        #: Leaderships of this node of which something was written since this daemon's start, the last `LED_LIMIT`.
+        self.led: dict[int, None] = {}
         self.retry_at = -math.inf
         # Numbers up to this one were given before, by this node before its disk was put back.
         self._clock_floor = -1
@@ -82,11 +85,16 @@ class Ledger:
         is_new = self.own is None or held.version != self.own.version
         self.pending = self.revising = None
         if held.is_leading:
-            self.led.add(held.version.gid)
+            self._led(held.version.gid)
         if self.claim == held.version.gid:
             self.claim = None
         self._hold(held)
         return is_new
+
+    def _led(self, gid: int) -> None:
+        self.led[gid] = None
+        if len(self.led) > LED_LIMIT:
+            del self.led[next(iter(self.led))]
 
     def failed(self, now: float) -> None:
         """It could not be written; it is still to be."""

@@ -100,8 +100,9 @@ def decode_report_untrusted(ad: ClassAd) -> Report:
     )
 
 
-# Idle replicas say the same again and again, each to all others; what is remembered need not be worked out anew.
-@functools.lru_cache(maxsize=REMEMBERED)
+# Idle replicas say the same again and again, each to all others; what is remembered need not be worked out anew. It is
+# this node's own version, and each has a lineage: those before it are not worth their memory.
+@functools.lru_cache(maxsize=2)
 def _version_text(version: Version) -> str:
     return json.dumps(version.to_document(), separators=(",", ":"))
 

@@ -10,7 +10,7 @@ import attrs
 from replication.events import Report, State
 from replication.manifest import Held, fingerprint
 from replication.replica_settings import Member, ReplicaSettings
-from replication.version import INTEGER_LIMIT, Point, Relation, Version, compare
+from replication.version import INTEGER_LIMIT, LINEAGE_LIMIT, Point, Relation, Version, compare
 
 FIRST_RETRY_SECONDS = 0.2
 """After a failed download from a replica the next try there comes so soon, then after twice as long each time."""
@@ -253,6 +253,10 @@ def is_contained(own: Own | None, new: Held) -> bool:
     hold these very bytes.
     """
     if own is None or own.fingerprint == fingerprint(new.files):
+        return True
+    # A cut lineage may name our leadership and not any more the one that wrote our bytes, if nothing was written for long.
+    is_cut = len(new.version.lineage) == LINEAGE_LIMIT and bool(own.version.lineage)
+    if is_cut and own.version.point != new.version.point and new.version.has(own.version.point):
         return True
     content = content_point(own.version)
     if content is None:

@@ -3,12 +3,15 @@
 A server finds a session by its id, a client by the server's address and the command. Real clients keep theirs by id
 alone, for a day, so ids must never repeat, not even between two servers or two runs of one. Both caches are bounded;
 the session that has been idle longest makes room. A session ends when its duration is over, or when it has not been
-used for its lease. Nothing here is ever written to disk: after a restart the answer is SID_NOT_FOUND, and the client
-negotiates again.
+used for its lease. Nobody may ever ask for it again, as each call of a tool leaves one; so while new ones come, those that
+have ended are looked for each minute. Nothing here is ever written to disk: after a restart the answer is SID_NOT_FOUND,
+and the client negotiates again.
 """
 
+import math
 from collections import OrderedDict
-from typing import Final
+from collections.abc import MutableMapping
+from typing import Final, TypeVar
 
 import attrs
 
@@ -17,8 +20,12 @@ from daemoncore.cedar.keys import derived_session_key
 
 #: A pool of fifty managers with their tools and collectors stays far below; a flood of strangers costs 200 KB.
 MAXIMUM_SESSIONS: Final = 1000
+#: Sessions that have ended are looked for so often, when one is added; a thousand are looked through in a millisecond.
+SWEEP_SECONDS: Final = 60
 #: Seconds that a server keeps a session longer than it told the client (SEC_SESSION_DURATION_SLOP).
 SERVER_GRACE_SECONDS: Final = 20
+
+_Key = TypeVar("_Key")
 
 
 @attrs.frozen
@@ -61,6 +68,7 @@ class SessionCache:
         self._grace_seconds = grace_seconds
         # The least recently used first.
         self._sessions: OrderedDict[str, tuple[Session, float]] = OrderedDict()
+        self._swept_at = -math.inf
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -69,6 +77,9 @@ class SessionCache:
         """Keep a session; the one idle longest makes room."""
         self._sessions[session.identifier] = (session, now)
         self._sessions.move_to_end(session.identifier)
+        if _is_sweep_due(self._swept_at, now):
+            self._swept_at = now
+            _forget_ended(self._sessions, now, self._grace_seconds)
         while len(self._sessions) > self._maximum:
             self._sessions.popitem(last=False)
 
@@ -99,15 +110,22 @@ class ClientSessions:
     def __init__(self, maximum: int = MAXIMUM_SESSIONS) -> None:
         self._maximum = maximum
         self._sessions: OrderedDict[tuple[str, str], tuple[Session, float]] = OrderedDict()
+        self._swept_at = -math.inf
 
     def __len__(self) -> int:
         return len(self._sessions)
 
     def add(self, address: str, session: Session, now: float) -> None:
-        """Keep a session with the server at `address`."""
+        """Keep a session with the server at `address`; it takes the place of those that are good for nothing more."""
+        for key in [key for key in self._sessions if key[0] == address]:
+            if _is_good_for_all_of(session, self._sessions[key][0]):
+                del self._sessions[key]
         key = (address, session.identifier)
         self._sessions[key] = (session, now)
         self._sessions.move_to_end(key)
+        if _is_sweep_due(self._swept_at, now):
+            self._swept_at = now
+            _forget_ended(self._sessions, now, 0.0)
         while len(self._sessions) > self._maximum:
             self._sessions.popitem(last=False)
 
@@ -132,9 +150,32 @@ class ClientSessions:
         self._sessions.clear()
 
 
+def _is_good_for_all_of(session: Session, other: Session) -> bool:
+    return not session.valid_commands or (
+        bool(other.valid_commands) and other.valid_commands <= session.valid_commands
+    )
+
+
 def _is_alive(session: Session, used_at: float, now: float, grace_seconds: float) -> bool:
     is_leased = not session.lease_seconds or now - used_at <= session.lease_seconds + grace_seconds
     return is_leased and now <= session.ends_at + grace_seconds
+
+
+def _is_sweep_due(swept_at: float, now: float) -> bool:
+    # The clock is the host's, and may be put back.
+    return abs(now - swept_at) >= SWEEP_SECONDS
+
+
+def _forget_ended(
+    sessions: MutableMapping[_Key, tuple[Session, float]], now: float, grace_seconds: float
+) -> None:
+    """Forget every session that is over."""
+    for key in [
+        key
+        for key, (session, used_at) in sessions.items()
+        if not _is_alive(session, used_at, now, grace_seconds)
+    ]:
+        del sessions[key]
 
 
 def family_session(inherited: str) -> Session | None:

@@ -7,7 +7,7 @@ import socket
 import pytest
 import trio
 
-from daemoncore.host_names import HostNames
+from daemoncore.host_names import _MAXIMUM_REMEMBERED, HostNames
 
 
 class NameServer(trio.abc.HostnameResolver):
@@ -61,3 +61,12 @@ async def test_a_slow_name_server_holds_nobody_up(autojump_clock):
     assert await names.names_of("10.0.0.1") == ()
     assert await names.names_of("10.0.0.1") == ()
     assert trio.current_time() - start == pytest.approx(2)
+
+
+async def test_a_flood_of_addresses_is_not_remembered(autojump_clock):
+    """However many addresses call, only so many names are kept."""
+    names = HostNames()
+    trio.socket.set_custom_hostname_resolver(NameServer())
+    for number in range(_MAXIMUM_REMEMBERED + 10):
+        await names.names_of(f"10.1.{number // 256}.{number % 256}")
+    assert len(names._known) <= _MAXIMUM_REMEMBERED

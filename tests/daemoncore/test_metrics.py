@@ -109,3 +109,13 @@ def test_forgetting_drops_only_what_is_gone():
     assert not families.is_allowed("test_total", "a", "x")
     families.allow("test_total", ["a"], ["x"])
     assert families.is_allowed("test_total", "a", "x")
+
+
+def test_sessions_are_counted_when_they_are_asked_for(metrics):
+    """What is shown is what is kept at that moment, on each side."""
+    ours, theirs = [1, 2], [3]
+    metrics.watch_sessions(ours.__len__, theirs.__len__)
+    theirs.clear()
+    found = samples(metrics)
+    assert found[("had_sessions", (("daemon", "had"), ("side", "server")))] == 2
+    assert found[("had_sessions", (("daemon", "had"), ("side", "client")))] == 0

@@ -12,6 +12,7 @@ from daemoncore.cedar.handshake import Outcome
 from daemoncore.cedar.stream import Stream
 from daemoncore.client import Denied, ProtocolFailure, Reset
 from daemoncore.security import read_security
+from daemoncore.server import _MAXIMUM_REMEMBERED
 from daemoncore.server_connection import ServerLimits
 from tests.daemoncore import command_ports
 from tests.daemoncore.command_ports import HEARTBEAT, QUERY, SERVER, SWITCH, UNKNOWN, UPDATE
@@ -456,3 +457,15 @@ async def test_a_pattern_of_host_names_is_matched_by_the_peers_names(
             with pytest.raises(Denied):
                 await port.call(nursery, client, UPDATE)
     assert len(port.received) == is_allowed
+
+
+async def test_a_flood_of_refusals_is_not_remembered(tmp_path, autojump_clock):
+    """However many addresses are refused, only so many are kept to tell repetitions by."""
+    found = command_ports.port(command_ports.settings(tmp_path))
+    for number in range(_MAXIMUM_REMEMBERED + 10):
+        found.server.refuse("denied", f"10.1.{number // 256}.{number % 256}", "a test")
+    assert len(found.server._told) <= _MAXIMUM_REMEMBERED
+    assert not any(is_repeated for *_, is_repeated in found.observer.refusals)
+    found.server.refuse("denied", "10.1.0.1", "a test")
+    found.server.refuse("denied", "10.1.0.1", "a test")
+    assert found.observer.refusals[-1][-1], "what is said again at once is still noticed"

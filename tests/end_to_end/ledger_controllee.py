@@ -1,11 +1,12 @@
 """A controllee with a state: it counts on from what HAD_STATE_FILE says, every 10 ms, and bears witness like its sister.
 
-    ledger_controllee.py FILE
+    ledger_controllee.py FILE [SECONDS [VALUES]]
 
 It appends the lines of `witness_controllee.py` to FILE, and `word pid epoch value state` to FILE.counts: `begin` with
 the value that it found and HAD_STATE, `count` after each value that it wrote, `end` when it gets SIGTERM. The state is an
 Accountant's log, one transaction a value, written in one go as HTCondor's negotiator does; what is counted is the usage
-of one customer, so that diverged counts can be merged. Each is synced if FILE.sync exists.
+of one customer, so that diverged counts can be merged. Each is synced if FILE.sync exists. SECONDS are in place of the
+10 ms. After so many VALUES the log is written anew with what it comes to, as HTCondor's are, so that it does not grow.
 Standard library and `-I -S` only.
 """
 
@@ -20,6 +21,7 @@ HEAD = (
     b"101 Customer.counter@test * *\n103 Customer.counter@test Priority 0.500000\n"
 )
 VALUE = b"103 Customer.counter@test AccumulatedUsage "
+FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 
 
 def last_value(path):
@@ -33,12 +35,22 @@ def last_value(path):
     return int(float(values[-1])) if values else 0
 
 
+def write_anew(state, value):
+    """Replace a log by one that holds the value alone; return a descriptor of it."""
+    log = os.open(f"{state}.tmp", FLAGS | os.O_TRUNC, 0o600)
+    os.write(log, HEAD + b"%b%d.000000\n" % (VALUE, value))
+    os.fsync(log)
+    os.rename(f"{state}.tmp", state)  # noqa: PTH104 -- as above
+    return log
+
+
 def main():
     """Count until SIGTERM."""
+    pause_seconds = float(sys.argv[2]) if len(sys.argv) > 2 else COUNT_SECONDS
+    values_of_a_log = int(sys.argv[3]) if len(sys.argv) > 3 else sys.maxsize
     path, state = sys.argv[1], os.environ["HAD_STATE_FILE"]
     pid, epoch = os.getpid(), os.environ.get("HAD_EPOCH", "0")
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-    lives, counts = os.open(path, flags, 0o644), os.open(f"{path}.counts", flags, 0o644)
+    lives, counts = os.open(path, FLAGS, 0o644), os.open(f"{path}.counts", FLAGS, 0o644)
 
     def say(word):
         os.write(lives, f"{word} {pid} {epoch} {time.clock_gettime(time.CLOCK_BOOTTIME):.6f}\n".encode())
@@ -50,7 +62,7 @@ def main():
     say("start")
     value = last_value(state)
     tell("begin", value)
-    log = os.open(state, flags, 0o600)
+    log = os.open(state, FLAGS, 0o600)
     if os.fstat(log).st_size == 0:
         os.write(log, HEAD)
     while True:
@@ -59,7 +71,10 @@ def main():
         if os.path.exists(f"{path}.sync"):  # noqa: PTH110 -- as above
             os.fdatasync(log)
         tell("count", value)
-        if signal.sigtimedwait({signal.SIGTERM}, COUNT_SECONDS) is not None:
+        if value % values_of_a_log == 0:
+            os.close(log)
+            log = write_anew(state, value)
+        if signal.sigtimedwait({signal.SIGTERM}, pause_seconds) is not None:
             break
         say("beat")
     tell("end", value)

@@ -4,38 +4,14 @@ The key is made by `hadctl keys create`, copied to every member's folder, and ID
 """
 
 import shutil
-import subprocess
-import sys
 
 import pytest
 
 from daemoncore.cedar.commands import Command
+from tests.end_to_end.keys import KEYED, give_key, key_of, share_key
 from tests.end_to_end.networks import Namespaces
-from tests.end_to_end.node import ROOT
 
 pytestmark = pytest.mark.root
-
-#: What a pool across hosts needs, as HTCondor would need it; the key's file is each node's own.
-KEYED = {
-    "SEC_DEFAULT_AUTHENTICATION": "REQUIRED",
-    "SEC_DEFAULT_ENCRYPTION": "REQUIRED",
-    "SEC_DEFAULT_INTEGRITY": "REQUIRED",
-    "SEC_DEFAULT_AUTHENTICATION_METHODS": "IDTOKENS",
-    "SEC_CLIENT_AUTHENTICATION": "REQUIRED",
-    "TRUST_DOMAIN": "test.pool",
-    "UID_DOMAIN": "test.pool",
-    "ALLOW_DAEMON": "condor@*",
-    "ALLOW_ADMINISTRATOR": "condor@*",
-    "ALLOW_READ": "*",
-}
-
-
-def hadctl(*words, expected=0):
-    """Run the operator's tool; return what it said."""
-    argv = [sys.executable, "-m", "had.ctl", *words]
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
-    assert done.returncode == expected, done.stdout + done.stderr
-    return done.stdout + done.stderr
 
 
 @pytest.fixture
@@ -44,31 +20,10 @@ def keyed(make_pool):
 
     def make(count=3, **options):
         pool = make_pool(count, network=Namespaces, knobs=KEYED | options.pop("knobs", {}), **options)
-        for node in pool.nodes:
-            passwords = node.folder / "passwords.d"
-            node.configure(
-                SEC_PASSWORD_DIRECTORY=passwords,
-                SEC_TOKEN_SYSTEM_DIRECTORY=node.folder / "tokens.d",
-                SEC_TOKEN_DIRECTORY=node.folder / "tokens.d",
-            )
-            passwords.mkdir(mode=0o700)
-            (node.folder / "tokens.d").mkdir(mode=0o700)
-        give_key(pool[0])
-        for node in pool.nodes[1:]:
-            shutil.copy(key_of(pool[0]), key_of(node))
+        share_key(pool)
         return pool
 
     return make
-
-
-def key_of(node):
-    """Return the file of a node's signing key."""
-    return node.folder / "passwords.d" / "POOL"
-
-
-def give_key(node):
-    """Make a new signing key for a node."""
-    hadctl("keys", "create", "-c", str(node.configuration), "--file", str(key_of(node)), "--force")
 
 
 @pytest.mark.timed

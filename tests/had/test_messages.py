@@ -9,7 +9,15 @@ from daemoncore.cedar.classad import ClassAd
 from daemoncore.cedar.errors import ProtocolError, WireError
 from had.ballots import Electorate, Grant
 from had.events import Directive, Hold, Kind, Message, Pause, Sighting
-from had.messages import MAXIMUM_MEMBERS, MAXIMUM_TEXT, PROTOCOL, decode_untrusted, encode
+from had.messages import (
+    MAXIMUM_MEMBERS,
+    MAXIMUM_TEXT,
+    PROTOCOL,
+    _known_members,
+    _member,
+    decode_untrusted,
+    encode,
+)
 from had.transitions import State
 from tests import vector_files
 
@@ -332,3 +340,12 @@ def test_a_stranger_cannot_send_a_heartbeat_or_claim_a_place_outside_its_list():
     for changed, kind in ((ad, Kind.HEARTBEAT), (ad.with_values({"HadSelfID": 2}), Kind.ALIVE)):
         with pytest.raises(ProtocolError, match="is no place in a HadList of 2"):
             decode_untrusted(changed, kind)
+
+
+def test_a_flood_of_addresses_is_not_remembered():
+    """However many members a peer makes up, only those of four of the largest lists are kept."""
+    limit = 4 * MAXIMUM_MEMBERS
+    addresses = [f"10.9.{number // 256}.{number % 256}:9620" for number in range(limit + 10)]
+    assert [_member(address) for address in addresses] == addresses
+    assert len(_known_members) <= limit
+    _known_members.clear()

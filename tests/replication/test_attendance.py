@@ -8,7 +8,7 @@ from daemoncore.cedar.classad import ClassAd
 from daemoncore.cedar.commands import Command
 from daemoncore.cedar.errors import ProtocolError
 from daemoncore.cedar.scalars import MessageReader, MessageWriter
-from replication.attendance import GUARD_SECONDS, MAXIMUM_ANSWERS, Attendance
+from replication.attendance import GUARD_SECONDS, MAXIMUM_ANSWERS, MAXIMUM_QUESTIONS, Attendance
 from replication.effects import Answer, Currency
 from replication.events import (
     CurrentAsked,
@@ -149,6 +149,29 @@ async def test_a_had_that_takes_no_answers_is_hung_up_on(attendance, posted, aut
         for asked in list(posted):
             attendance.answer(Answer(asked.request, Currency.CURRENT, None))
     assert posted[-1] == LeadershipEnded(is_stopped=False)
+
+
+async def test_a_had_that_asks_without_end_is_hung_up_on(attendance, posted):
+    """Questions without a deadline do not pile up, and every one of them is taken back with the stream."""
+    had = Had(What="current", Request=1, IncumbentEpoch=130)
+    had._send, had._receive = trio.open_memory_channel(2 * MAXIMUM_QUESTIONS)
+    for number in range(2, 2 * MAXIMUM_QUESTIONS):
+        had.says(What="current", Request=number, IncumbentEpoch=130)
+    with pytest.RaisesGroup(ProtocolError):
+        await attendance.attend(had)
+    asked = {event.request for event in posted if isinstance(event, CurrentAsked)}
+    assert len(asked) == MAXIMUM_QUESTIONS
+    assert asked == {event.request for event in posted if isinstance(event, Withdrawn)}
+    assert not attendance._asked
+
+
+async def test_a_question_has_a_number_of_its_own(attendance, posted):
+    """One that is open already is not asked again: an answer, or a withdrawal, could not tell them apart."""
+    had = Had(What="current", Request=1, IncumbentEpoch=130)
+    had.says(What="current", Request=1, IncumbentEpoch=258)
+    with pytest.RaisesGroup(ProtocolError):
+        await attendance.attend(had)
+    assert [type(event) for event in posted] == [CurrentAsked, Withdrawn, LeadershipEnded]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Where a leader looks for what a merge needs: the conflict at its holder, the common ancestor at whoever keeps it."""
 
 import json
+import math
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,7 +9,7 @@ import pytest
 import trio
 
 from daemoncore.cedar.classad import ClassAd
-from replication.conflict_commands import RETRY_SECONDS, ConflictCommands
+from replication.conflict_commands import HOPELESS_LIMIT, RETRY_SECONDS, ConflictCommands
 from replication.copy_fetch import FetchError
 from replication.version import Point, Version
 
@@ -189,6 +190,16 @@ async def test_what_has_no_ancestor_is_given_up_for_this_leadership(autojump_clo
     leader.replica.ledger.held.version = STANDING.led_by(514)
     told = await leader.merge_for(3 * RETRY_SECONDS)
     assert [event for event, _ in told] == ["ancestor_not_found", "merge_not_possible"]
+
+
+async def test_replicas_that_name_conflicts_without_end_do_not_fill_our_memory():
+    """What cannot be merged is remembered for a leadership, and of that only so much."""
+    commands = Leader(Shelf())._commands
+    for number in range(2 * HOPELESS_LIMIT):
+        commands._give_up(f"130.{number}-abcdef01", math.inf)
+    assert list(commands._hopeless) == [
+        f"130.{n}-abcdef01" for n in range(HOPELESS_LIMIT, 2 * HOPELESS_LIMIT)
+    ]
 
 
 async def test_what_an_operator_scheduled_is_left_alone(autojump_clock):

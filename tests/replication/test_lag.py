@@ -3,6 +3,7 @@
 import pytest
 
 from replication.lag import ENTRIES_LIMIT, GRAIN_SECONDS, PRECISION, Age, Lag
+from replication.version import LINEAGE_LIMIT, Version
 from tests.replication.tellers import version
 
 T = 3.0
@@ -144,3 +145,28 @@ def test_a_history_that_comes_out_of_nowhere_is_at_least_so_old():
     lag = leading(1.0)
     lag.heard(version("77.8", is_rooted=False), 3.0, 50.0)
     assert lag.age(version("10.1"), 6.0) == Age(3.0, is_at_least=True)
+
+
+def test_leaderships_that_a_lineage_names_no_more_are_the_oldest():
+    """A day of switchovers: a lineage names the last of them, and every replica's lag can still be told."""
+    lag, now, held = Lag(), 0.0, [Version.first(1)]
+    for gid in range(2, 4 * LINEAGE_LIMIT):
+        held.append(held[-1].led_by(gid))
+        now += 60.0
+        lag.heard(held[-1], now, now + 60.0 + T)
+    assert len(lag._known) > 2 * LINEAGE_LIMIT, "the search for an age meets what is not named"
+    for behind in (1, 2, LINEAGE_LIMIT // 2, LINEAGE_LIMIT):
+        found = lag.age(held[-1 - behind], now + 5.0)
+        assert found == Age(60.0 * (behind - 1) + 5.0)
+    # Nobody can tell what such a replica lacks, so it is everything that is known of.
+    assert lag.age(held[-2 - LINEAGE_LIMIT], now + 5.0) == Age(now + 5.0 - 60.0, is_at_least=True)
+
+
+def test_what_goes_with_a_lost_history_leaves_the_age_of_the_rest_unknown():
+    """Of a leader who does not name what was before, only the least is known."""
+    lag = leading(1.0)
+    lag.heard(version("20.0", "10.1"), 2.0, 2.0 + T)
+    lag.heard(version("30.0", "20.0", is_rooted=False), 4.0, 4.0 + T)
+    lag.heard(version("31.0", "20.0", is_rooted=False), 5.0, 5.0 + T)
+    assert lag.age(version("20.0", "10.1"), 6.0) == Age(1.0)
+    assert lag.age(None, 6.0) == Age(4.0, is_at_least=True)

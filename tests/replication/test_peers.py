@@ -24,7 +24,7 @@ from replication.peers import (
     relation_to,
     wanted,
 )
-from replication.version import INTEGER_LIMIT, Relation, Version, compare
+from replication.version import INTEGER_LIMIT, LINEAGE_LIMIT, Relation, Version, compare
 from tests.replication.histories import GIDS, built, changes, forests, truth
 from tests.replication.tellers import SETTINGS, A, C, Others, T, files, held, version
 
@@ -326,6 +326,29 @@ def test_a_leadership_begins_with_its_parents_bytes(points, is_rooted, content):
 def test_what_was_not_handed_on_is_kept_before_it_is_replaced(mine, new, contained):
     """Hard case 21; two leaderships that changed nothing lose nothing, and two states of one name are two."""
     assert is_contained(own("x", *mine), held("y", *new)) is contained
+
+
+def test_leaderships_in_which_nothing_was_written_hide_no_ancestor():
+    """After more of them than a lineage names, what grew out of our bytes still replaces them without a conflict."""
+    mine = version("5.2")
+    for gid in range(6, 6 + 2 * LINEAGE_LIMIT):
+        mine = mine.led_by(gid)
+    ours = Own.of(Held(mine, files("x")))
+    child = mine.led_by(1000).advanced()
+    assert is_contained(ours, Held(child, files("y")))
+    assert is_contained(ours, Held(mine.led_by(1000).led_by(1001).advanced(), files("y")))
+    # What was written here since is not in it.
+    assert not is_contained(Own.of(Held(mine.advanced(), files("z"))), Held(child, files("y")))
+
+
+def test_a_written_state_far_back_is_still_contained():
+    """Ours names who wrote it; what comes names our leadership, and nobody before it."""
+    mine = version("7.0", "5.2")
+    child = mine
+    for gid in range(8, 8 + LINEAGE_LIMIT - 1):
+        child = child.led_by(gid)
+    assert not child.led_by(1000).has(Point(5, 2))
+    assert is_contained(Own.of(Held(mine, files("x"))), Held(child.led_by(1000).advanced(), files("y")))
 
 
 def test_equal_bytes_are_contained_whatever_they_are_called():

@@ -2,6 +2,7 @@
 
 import math
 
+import attrs
 import pytest
 
 from replication import effects, events
@@ -11,7 +12,7 @@ from replication.ledger import NOTE_RETRY_SECONDS
 from replication.manifest import fingerprint
 from replication.peers import FIRST_RETRY_SECONDS
 from replication.replica import FENCE_TIMEOUTS, QUIET_SECONDS, Replica
-from replication.version import CLOCK_LIMIT
+from replication.version import CLOCK_LIMIT, LINEAGE_LIMIT, Relation, compare
 from tests.replication.tellers import (
     SETTINGS,
     A,
@@ -1130,3 +1131,22 @@ def test_the_bytes_are_named_the_same_everywhere():
     one_file, other = files("x")[0], files("y")[0]
     both = (one_file, other.__class__("1", other.size_bytes, other.sha256))
     assert fingerprint(both) == fingerprint(both[::-1]) != fingerprint(both[:1])
+
+
+def test_a_replica_that_missed_more_leaderships_than_a_lineage_names_follows_and_keeps_its_state():
+    """Nobody can tell any more that the leader's state grew out of it, so it goes, and only as a conflict."""
+    old = version("1.5")
+    new = version("1.5")
+    for gid in range(2, LINEAGE_LIMIT + 4):
+        new = new.led_by(gid)
+    points = [f"{point.gid}.{point.clock}" for point in new.history]
+    assert compare(new, old) is Relation.UNKNOWN
+    story = Story(held("x", "1.5")).follow()
+    story.link(A, C)
+    story.hear(A, "y", *points, leads=True)
+    report = attrs.evolve(story.others.report(A, "y", *points, leads=True).report, version=new)
+    story.tell(events.Heard(report))
+    number = story.machine.download.number
+    assert only(story.tell(events.Offered(number, new)), effects.Take)
+    found = story.tell(events.Received(number, new, files("y")))
+    assert one(found, effects.Install).is_conflict

@@ -55,6 +55,9 @@ class ReplicatedPool(Pool):
     """All hosts of one run, with both daemons."""
 
     nodes: list[TandemNode]  # type: ignore[assignment]
+    #: What the two daemons of a host are.
+    host_kind: type[TandemNode] = TandemNode
+    replica_kind: type[LinkedReplica] = LinkedReplica
 
     def __init__(self, options: Options, seed: int = 0, *, is_tracing: bool = False):
         self.keeper: Keeper | None = None  # type: ignore[assignment]
@@ -84,13 +87,13 @@ class ReplicatedPool(Pool):
                 setattr(self.replica_network, name, getattr(self.network, name))
         drift = self.options.clock_drift
         base = super()._node(member)
-        node = TandemNode(self.world, self.network, self.watch, base.settings, base.clock)
+        node = self.host_kind(self.world, self.network, self.watch, base.settings, base.clock)
         node.disk.delay = self.options.disk_delay
         del drift
         settings = ReplicaSettings(
             member, self.options.members, self.timeout, self.lifetime_seconds, 2 * self.timeout + 2
         )
-        replica = LinkedReplica(
+        replica = self.replica_kind(
             self.world,
             self.replica_network,
             self.keeper,

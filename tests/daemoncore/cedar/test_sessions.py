@@ -6,6 +6,7 @@ import pytest
 from daemoncore.cedar.authentication import STRANGER
 from daemoncore.cedar.sessions import (
     SERVER_GRACE_SECONDS,
+    SWEEP_SECONDS,
     ClientSessions,
     Session,
     SessionCache,
@@ -80,6 +81,56 @@ def test_a_client_forgets_what_the_server_forgot():
     assert len(sessions) == 2
     sessions.drop("a")
     assert len(sessions) == 0
+
+
+def day_of_calls(add, count):
+    """Let a tool call each 5 s for a day, with a session of a minute each time; return the most that were kept."""
+    most = 0
+    for now in range(0, 86_400, 5):
+        add(attrs.evolve(SESSION, identifier=str(now), lease_seconds=0, ends_at=now + 60), now)
+        most = max(most, count())
+    return most
+
+
+def test_a_server_does_not_keep_what_nobody_will_ask_for():
+    """A day of tools leaves no more sessions than live at once, and those that end until they are looked for."""
+    cache = SessionCache()
+    lasting = attrs.evolve(SESSION, identifier="member", lease_seconds=0, ends_at=90_000)
+    cache.add(lasting, 0)
+    kept_seconds = 60 + SERVER_GRACE_SECONDS + SWEEP_SECONDS
+    assert day_of_calls(cache.add, lambda: len(cache)) <= kept_seconds / 5 + 2
+    assert cache.find("member", 86_400) is lasting
+
+
+def test_a_client_does_not_keep_what_is_over():
+    """The same of the sessions of our own calls, to whom they may be."""
+    sessions = ClientSessions()
+    most = day_of_calls(lambda one, now: sessions.add(f"<{now}>", one, now), lambda: len(sessions))
+    assert most <= (60 + SWEEP_SECONDS) / 5 + 2
+
+
+def test_a_clock_that_is_put_back_does_not_keep_sessions_for_ever():
+    """What has ended by the new clock goes though the last look is in its future."""
+    cache = SessionCache(grace_seconds=0)
+    cache.add(attrs.evolve(SESSION, ends_at=2_000_000), 1_000_000)
+    for now in (0, 200, 400):
+        cache.add(attrs.evolve(SESSION, identifier=str(now), lease_seconds=0, ends_at=now + 60), now)
+    assert len(cache) == 2, "the one of the old clock, and the last"
+
+
+def test_a_client_keeps_one_session_of_a_kind_with_a_server():
+    """Whoever logs in again, as a look at a daemon does, does not keep what the new session is as good as."""
+    sessions = ClientSessions()
+    for name, commands in (("a", {55}), ("b", {55, 56}), ("c", {60}), ("d", {55}), ("e", {55})):
+        session = attrs.evolve(SESSION, identifier=name, valid_commands=frozenset(commands))
+        sessions.add("<1>", session, 0)
+        sessions.add("<2>", attrs.evolve(session, identifier=f"{name}2"), 0)
+    assert len(sessions) == 2 * 3, "b, which is good for 56 too, c, and the last of those for 55"
+    assert [sessions.find("<1>", command, 1).identifier for command in (55, 56, 60)] == ["e", "b", "c"]
+    sessions.add("<1>", attrs.evolve(SESSION, identifier="all", valid_commands=frozenset()), 2)
+    assert [sessions.find("<1>", command, 3).identifier for command in (55, 56, 60)] == ["all"] * 3
+    sessions.add("<1>", attrs.evolve(SESSION, identifier="f"), 4)
+    assert sessions.find("<1>", 56, 5).identifier == "all", "a session for some commands leaves that for all"
 
 
 def test_ids_never_repeat():
