@@ -137,11 +137,13 @@ def test_frozen_disk_below_the_log(make_pool, freezing_disk):
     pool.forget_lives_before(leader.running())
     freeze()
     pool[2].kill()
-    pool.wait(lambda: leader.peer_state(pool[2]) != "alive", 5, "the leader to miss the third member")
+    pool.wait(lambda: pool[1].peer_state(pool[2]) != "alive", 5, "the third member to be missed")
     # The line about it waits for the disk; a loop that waited as well would be without its lease by now.
     time.sleep(3)
     assert not leader.logged("peer_gone", pool[2].entry)
+    assert leader.status(), "the leader's loop stands still"
     assert leader.status()["state"] == "leader"
+    assert leader.peer_state(pool[2]) != "alive"
     assert [life.node for life in pool.lives()] == [leader.index]
     thaw()
     pool.wait(lambda: leader.logged("peer_gone", pool[2].entry), 5, "what was said meanwhile to be written")
