@@ -10,6 +10,8 @@ import pytest
 
 from tests.end_to_end.burden import MEMORY_BYTES, Burden, Cramped
 
+pytestmark = pytest.mark.timed
+
 WATCHED_SECONDS = 25
 
 
