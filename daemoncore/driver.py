@@ -40,7 +40,7 @@ class Watcher(Protocol[_Event_contra]):
     """Who wants to know how the loop fares."""
 
     def turned(self, event: _Event_contra, now: float, lag_seconds: float) -> None:
-        """The loop handled an event; `lag_seconds` is how late, for a tick."""
+        """The loop handled an event; `lag_seconds` is by how much a deadline was missed, 0.0 if none was due."""
 
     def dropped(self, event: _Event_contra) -> None:
         """An event was lost because too many were waiting."""
@@ -97,7 +97,8 @@ class Driver(Generic[Event, Effect]):
 
     def _turn(self, event: Event) -> bool:
         now = boottime.now()
-        due = self._machine.deadline if event == self._tick else None
+        # A starved loop finds events waiting, so the turn that handles a missed deadline is seldom a tick.
+        due = self._machine.deadline
         effects = self._machine.handle(event, now)
         for effect in effects:
             self._perform(effect)

@@ -7,7 +7,8 @@ name of what happened, and `key=value` fields:
 
 All of it rides on the standard library's `logging`, so that the lines of other libraries come out in the
 same place. The parts: `log_levels` decides what is shown, `log_format` how it reads, `log_repeats` how
-often, `log_file` where it lies. Logging never stops a daemon, and never waits for a reader.
+often, `log_file` where it lies, `log_thread` who waits for the disk. Logging never stops a daemon, and never
+waits for a reader.
 """
 
 import logging
@@ -15,6 +16,7 @@ import os
 import select
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +26,7 @@ from daemoncore.log_file import LogFile, RotationLimit
 from daemoncore.log_format import DEFAULT_TIME_FORMAT, header, render
 from daemoncore.log_levels import ALWAYS, ERROR, FULLDEBUG, WARNING, DebugFlags, Level
 from daemoncore.log_repeats import RepeatLimiter
+from daemoncore.log_thread import LogThread
 
 STDERR: Final = 2
 
@@ -32,6 +35,9 @@ DEFAULT_LIMIT: Final = RotationLimit(10 << 20)
 
 #: Nothing beyond what is always shown.
 NO_FLAGS: Final = DebugFlags()
+
+#: A daemon that ends gives the disk of its log so long for the last lines.
+CLOSE_SECONDS: Final = 1.0
 
 _LEVEL: Final = "daemon_log_level"
 _FIELDS: Final = "daemon_log_fields"
@@ -172,6 +178,7 @@ class DaemonLog(logging.Handler):
         descriptor: int = STDERR,
         clock: Callable[[], float] = time.time,
         limiter: RepeatLimiter | None = None,
+        has_thread: bool = False,
     ) -> None:
         """Open the log.
 
@@ -181,8 +188,10 @@ class DaemonLog(logging.Handler):
             descriptor: standard error, or what stands for it.
             clock: Unix time in seconds.
             limiter: None is the usual one.
+            has_thread: a thread writes the file, so that a disk that stands still does not stop whoever logs.
         """
         super().__init__()
+        self._has_thread = has_thread
         self._descriptor = descriptor
         self._clock = clock
         self._limiter = limiter or RepeatLimiter()
@@ -219,11 +228,12 @@ class DaemonLog(logging.Handler):
             self._close_file()
             self._file = self._opened(settings, is_truncated=False)
 
-    def _opened(self, settings: LogSettings, *, is_truncated: bool) -> LogFile | None:
+    def _opened(self, settings: LogSettings, *, is_truncated: bool) -> LogFile | LogThread | None:
         """Open the file that the settings name, if they name one."""
         if settings.path is None:
             return None
-        return LogFile(
+        open_file = partial(
+            LogFile,
             settings.path,
             limit=settings.limit,
             kept_count=settings.kept_count,
@@ -231,6 +241,7 @@ class DaemonLog(logging.Handler):
             fallback=self._to_stderr,
             clock=self._clock,
         )
+        return LogThread(open_file, self._to_stderr) if self._has_thread else open_file()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record; never raises for a fault of disk or pipe."""
@@ -251,13 +262,13 @@ class DaemonLog(logging.Handler):
     def close(self) -> None:
         """Tell the repeats that were counted and close the file."""
         self._write_summaries(self._limiter.drain())
-        self._close_file()
+        self._close_file(CLOSE_SECONDS)
         super().close()
 
-    def _close_file(self) -> None:
+    def _close_file(self, wait_seconds: float = 0.0) -> None:
         if self._file:
             self._former_lost_count += self._file.lost_count
-            self._file.close()
+            self._file.close(wait_seconds) if isinstance(self._file, LogThread) else self._file.close()
             self._file = None
 
     def _write_summaries(self, texts: Iterator[str]) -> None:

@@ -85,7 +85,7 @@ class Daemon:
         self._options = options
         self._environment = environment
         self._children = Children()
-        self._log = DaemonLog(loaded.settings.log, environment=environment)
+        self._log = DaemonLog(loaded.settings.log, environment=environment, has_thread=True)
         self._logger = serve_logger("", self._log)
         self._common = DaemonMetrics(
             "had", version=VERSION, revision=REVISION, start_time=time.time(), routes=ROUTES

@@ -18,6 +18,10 @@ EVENTS: Final[dict[str, tuple[Level, str]]] = {
         ERROR,
         "The durable record cannot be read; this node starts as with an empty HAD_DIR.",
     ),
+    "loop_late": (
+        WARNING,
+        "The loop missed deadlines by more than T/4, so heartbeats were late: the machine starves this daemon.",
+    ),
     "had_crashed": (ERROR, "A programmer's error ends the daemon; the exception follows."),
     # The election.
     "state_changed": (ALWAYS, "This node's state; the reason is a sentence, its slug the metric's label."),

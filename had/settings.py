@@ -35,6 +35,10 @@ MAXIMUM_VOTERS = 50
 """The record on disk names the electorate, and has 4 KB for all that it holds."""
 
 
+STARVED_TIMEOUT_SECONDS = 0.5
+"""Below this T a machine with more work than cores moves leadership without a fault; measured, see docs/benchmarks.md."""
+
+
 class Change(enum.Enum):
     """What a new configuration asks of a running daemon."""
 
@@ -206,6 +210,7 @@ def examine(
         examination.refuse("HAD_LIST", "must name the members of the election (it is not set)")
     check_lists(members, witnesses, examination)
     check_replication(members, replicas, examination)
+    _check_timeout(examination)
     _check_majority(members, witnesses, examination)
     _check_later_versions(examination)
     check_policy((*members, *witnesses), examination)
@@ -297,6 +302,17 @@ def needs_restart(old: Settings, new: Settings) -> tuple[str, ...]:
         "HAD_HTTP_PORT": (old.http_port, new.http_port),
     }
     return tuple(name for name, (before, after) in pairs.items() if before != after)
+
+
+def _check_timeout(examination: Examination) -> None:
+    """Warn of a T that only an idle machine keeps."""
+    seconds = examination.configuration.get("HAD_CONNECTION_TIMEOUT")
+    if isinstance(seconds, int | float) and seconds < STARVED_TIMEOUT_SECONDS:
+        examination.warn(
+            "HAD_CONNECTION_TIMEOUT",
+            "is so short that leadership may move without a fault while this machine is busy;"
+            f" make it at least {STARVED_TIMEOUT_SECONDS:g} seconds (got {seconds:g})",
+        )
 
 
 def _check_majority(

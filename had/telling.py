@@ -21,6 +21,7 @@ from had.custody import Informed
 from had.election import Election
 from had.election_settings import Member
 from had.events import ControlleeExited, ControlleeStarted, Event, Heard, Note, Transition
+from had.lateness import Lateness
 from had.log_events import EVENTS
 from had.metrics import HadMetrics
 from had.on_change import OnChange
@@ -58,6 +59,8 @@ class Telling:
         self.controllee_since = time.time()
         self.controllee_restarts = 0
         self.last_turn = boottime.now()
+        self._has_turned = False
+        self._lateness = Lateness(self.log)
         self._wanted_at = self.last_turn
         self._is_rerun = False
         self._switchover_to: str | None = None
@@ -134,6 +137,11 @@ class Telling:
     def turned(self, election: Election, event: Event | Informed, now: float, lag_seconds: float) -> None:
         """The loop handled an event."""
         self.last_turn = now
+        # The first turn is as late as the start took, which nobody waits for.
+        if self._has_turned and lag_seconds:
+            self._metrics.loop_lag(lag_seconds)
+            self._lateness.turned(now, lag_seconds, election.settings.timeout_seconds)
+        self._has_turned = True
         match event:
             case Heard():
                 self._heard(election, event)
@@ -145,9 +153,6 @@ class Telling:
                 self._is_rerun = False
             case ControlleeExited(reason, detail):
                 self._exited(reason, detail, now)
-            case _:
-                if lag_seconds:
-                    self._metrics.loop_lag(lag_seconds)
         self._metrics.epoch(election.epoch)
         self._metrics.leader_observed(self.name(election.leader), time.time())
         is_leader = election.state is State.LEADER

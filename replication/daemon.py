@@ -78,7 +78,7 @@ class Daemon:
         self._environment = environment
         self._children = Children()
         settings = loaded.settings
-        log = DaemonLog(settings.log, environment=environment)
+        log = DaemonLog(settings.log, environment=environment, has_thread=True)
         common = DaemonMetrics(
             "replication", version=VERSION, revision=REVISION, start_time=time.time(), routes=ROUTES
         )

@@ -309,8 +309,10 @@ def test_transition_reasons_are_slugs():
 def test_log_page_is_the_codes():
     """The manual names the log's own events, the header flags and the numbers of the code."""
     text = (ROOT / "docs" / "reference" / "log.md").read_text(encoding="utf-8")
-    sources = "".join((ROOT / "daemoncore" / name).read_text() for name in ("log.py", "log_file.py"))
-    events = set(re.findall(r"\b(?:log_(?:not|writable)_\w+|library_message)\b", sources))
+    sources = "".join(
+        (ROOT / "daemoncore" / name).read_text() for name in ("log.py", "log_file.py", "log_thread.py")
+    )
+    events = set(re.findall(r"\b(?:log_(?:not|writable|thread)_\w+|library_message)\b", sources))
     assert events == {row[0].strip("`") for row in prefixed(table_rows("log.md"), "l")}
     shown = {flag for flag, part in log_levels.HEADER_FLAGS.items() if part}
     assert shown | log_levels.ALWAYS_SHOWN <= set(re.findall(r"D_\w+", text))

@@ -39,7 +39,7 @@ ELECTION: tuple[Knob, ...] = (
         Kind.SECONDS,
         "5",
         "T: how long a peer may be silent before it counts as gone. Every promise about failover is a multiple of it."
-        " Decimals are allowed.",
+        " Decimals are allowed. Below 0.5 leadership may move without a fault while a machine is busy; the daemon warns.",
         minimum=0.05,
         maximum=3600,
         is_shared=True,

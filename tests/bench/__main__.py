@@ -18,6 +18,7 @@ import pytest
 
 from tests.bench.faults import RECOVER_SECONDS, Faults
 from tests.bench.idle import SETTLE_SECONDS, measure_idle
+from tests.bench.load import TIMEOUTS, load_estimate_seconds, measure_load, watched_seconds
 from tests.bench.measures import BY_SLUG
 from tests.bench.report import Results
 from tests.bench.state_bench import STATE_SCENARIOS, StateBench
@@ -33,11 +34,13 @@ SCENARIOS = (
     "controllee_killed",
     "idle",
     *STATE_SCENARIOS,
+    "load",
 )
 #: What `--only` takes.
 GROUPS = {
-    "election": [name for name in SCENARIOS if name not in STATE_SCENARIOS],
+    "election": [name for name in SCENARIOS if name not in {*STATE_SCENARIOS, "load"}],
     "replication": list(STATE_SCENARIOS),
+    "load": ["load"],
 }
 IDLE_CELLS = ((3, 2.0), (20, 2.0))
 #: What hosts apart need in their configuration: who may speak is decided by address.
@@ -64,6 +67,16 @@ def parse(argv):
         "--only", choices=GROUPS, help="the scenarios of one part; the same as naming them all"
     )
     parser.add_argument("--idle-seconds", type=float, default=60.0, help="how long an idle pool is looked at")
+    parser.add_argument(
+        "--load-seconds", type=float, default=60.0, help="how long a pool under load is watched at each T"
+    )
+    parser.add_argument(
+        "--load-timeouts",
+        type=seconds,
+        default=list(TIMEOUTS),
+        metavar="T,...",
+        help="values of T under load",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every single figure there")
     parser.add_argument(
         "--quick",
@@ -97,7 +110,7 @@ class Bench:
         self.options = options
         self.folder = folder
         self.results = Results()
-        self.faults = [name for name in options.scenarios if name not in {"idle", *STATE_SCENARIOS}]
+        self.faults = [name for name in options.scenarios if name not in {"idle", "load", *STATE_SCENARIOS}]
         self.reason = why_not_apart()
         if self.reason and "network_cut" in self.faults:
             self.faults.remove("network_cut")
@@ -123,7 +136,9 @@ class Bench:
         )
         idle = sum(self.options.idle_seconds + SETTLE_SECONDS + 5 + n / 2 for n, _ in self.idle_cells)
         states = sum(self.states.estimate_seconds(name) for name in self._state_names())
-        return cells + idle * ("idle" in self.options.scenarios) + states
+        load = load_estimate_seconds(self.options.load_timeouts, self.options.load_seconds)
+        chosen = self.options.scenarios
+        return cells + idle * ("idle" in chosen) + states + load * ("load" in chosen)
 
     def run(self):
         """Measure everything."""
@@ -136,6 +151,19 @@ class Bench:
                 self._idle(members, t)
         for name in self._state_names():
             self._state(name)
+        if "load" in self.options.scenarios:
+            self._load()
+
+    def _load(self):
+        """Watch a pool under load at each T."""
+        for t in self.options.load_timeouts:
+            seconds = watched_seconds(t, self.options.load_seconds)
+            say(f"T={t:g}: a pool under load, for {seconds:g} s")
+            try:
+                self.results.load.add(measure_load(self.folder / f"load-{t:g}", t, seconds))
+                self.results.load_averages.append(round(os.getloadavg()[0], 2))
+            except AssertionError as error:
+                self._failed(f"load, T={t:g}", error)
 
     def _state_names(self):
         return [name for name in STATE_SCENARIOS if name in self.options.scenarios]

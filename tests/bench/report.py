@@ -9,6 +9,7 @@ from pathlib import Path
 
 import attrs
 
+from tests.bench.load import LoadTable
 from tests.bench.measures import BY_SLUG, MEASURES
 
 #: Promise S1: members and T, and what a daemon stays below then.
@@ -46,6 +47,7 @@ class Results:
         self.costs = []
         #: What was measured of replication (`state_figures.Section`).
         self.sections = []
+        self.load = LoadTable()
         #: What went wrong: a pool that did not come into order, a scenario that could not be measured.
         self.failures = []
         #: What could not be measured here, and why.
@@ -70,7 +72,7 @@ class Results:
                             f"{promise(t):g} s, the worst {max(values):.3f} s"
                         )
         found += [line for cost in self.costs for line in _broken_by(cost)]
-        return found + [line for section in self.sections for line in section.broken()]
+        return found + [line for table in (*self.sections, self.load) for line in table.broken()]
 
     def as_json(self):
         """Return everything as plain values."""
@@ -86,6 +88,7 @@ class Results:
             "cells": cells,
             "idle": [attrs.asdict(cost) for cost in self.costs],
             "replication": [attrs.asdict(section) for section in self.sections],
+            "load": attrs.asdict(self.load),
             "failures": self.failures,
             "notes": self.notes,
         }
@@ -99,6 +102,8 @@ class Results:
         if self.costs:
             parts.append(_idle_table(self.costs))
         parts += [section.text() for section in self.sections]
+        if self.load.cells:
+            parts.append(self.load.text())
         broken = [f"not held: {line}" for line in self.broken_promises()]
         wrong = [f"went wrong: {line}" for line in self.failures]
         notes = [f"not measured: {line}" for line in self.notes]

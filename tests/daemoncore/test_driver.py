@@ -195,11 +195,30 @@ async def test_without_a_deadline_only_events_wake_the_loop(deadline, nursery):
     assert run.script.events == [Tick(), Refused("a")]
 
 
-async def test_an_event_has_no_lag(run):
-    """Only a tick can be late; an event that came long before the deadline reports no lag."""
+async def test_an_event_before_the_deadline_has_no_lag(run):
+    """An event that came long before the deadline reports no lag."""
     run.driver.post(Refused("a"))
     await run.settle()
     assert [lag for _, _, lag in run.watch.turns] == [0.0, 0.0]
+
+
+async def test_an_event_that_waited_past_the_deadline_has_the_lag():
+    """A loop that was kept from running finds an event, not the deadline: the lag is told all the same."""
+    run = Run(Script(deadline_in=LONG_SECONDS))
+    run.script.last_turn = 2
+    run.script.answers = {Tick: [Note("slow")]}
+
+    def perform(_effect):
+        """Be so slow that the next deadline has passed before the event gets its turn."""
+        run.script.deadline = boottime.now() - 5.0
+
+    run.driver = driving(run.script, perform, run.watch)
+    run.driver.post(Refused("a"))
+    with trio.fail_after(5):
+        await run.driver.run()
+    (_, (event, _, lag_seconds)) = run.watch.turns
+    assert event == Refused("a")
+    assert 5.0 <= lag_seconds < 10.0
 
 
 async def test_finished_ends_the_loop_after_its_other_effects():

@@ -1,13 +1,19 @@
 """Hosts that are broken in other ways than being dead, with real daemons: full disks, taken ports, wrong clocks."""
 
 import contextlib
+import fcntl
 import os
 import signal
 import socket
 import subprocess
+import time
+from functools import partial
 from pathlib import Path
 
 import pytest
+
+#: ioctl_fs(2), linux/fs.h.
+FIFREEZE, FITHAW = 0xC0045877, 0xC0045878
 
 SHIFTED_CLOCK = Path(__file__).with_name("shifted_clock")
 
@@ -28,6 +34,31 @@ def small_disk():
     yield mount
     for folder in mounted:
         subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture
+def freezing_disk(tmp_path):
+    """Mount a disk that can be frozen, as a snapshot does; its folder, and what freezes it and what thaws it."""
+    folder, image = tmp_path / "freezing", tmp_path / "image"
+    folder.mkdir()
+    with image.open("wb") as file:
+        file.truncate(16 << 20)
+    commands = (["mkfs.ext4", "-q", image], ["mount", "-o", "loop", image, folder])
+    try:
+        is_mounted = os.geteuid() == 0 and not any(
+            subprocess.run(command, check=False, capture_output=True).returncode for command in commands
+        )
+    except FileNotFoundError:
+        is_mounted = False
+    if not is_mounted:
+        pytest.skip("mounting a disk that can be frozen needs root, mkfs.ext4 and a loop device")
+    descriptor = os.open(folder, os.O_RDONLY)
+    freeze, thaw = (partial(fcntl.ioctl, descriptor, number, 0) for number in (FIFREEZE, FITHAW))
+    yield folder, freeze, thaw
+    with contextlib.suppress(OSError):
+        thaw()
+    os.close(descriptor)
+    subprocess.run(["umount", "-l", folder], check=True)
 
 
 def fill(folder):
@@ -91,6 +122,32 @@ def test_full_disk_below_the_log(make_pool, small_disk):
     # Those before the log was found wanting may have gone to standard error.
     lost = [line for line in pool[0].http("/metrics")[1].splitlines() if "log" in line and "lost" in line]
     assert any(not line.startswith("#") and float(line.rsplit(" ", 1)[1]) > 0 for line in lost), lost
+
+
+@pytest.mark.root
+def test_frozen_disk_below_the_log(make_pool, freezing_disk):
+    """A disk that takes no write for a while costs no leadership; what was logged meanwhile is written when it is back."""
+    folder, freeze, thaw = freezing_disk
+    pool = make_pool(3, timeout_seconds=1)
+    leader = pool[0]
+    leader.configure(HAD_LOG=folder / "HADLog")
+    leader.log_file = folder / "HADLog"
+    pool.start()
+    pool.wait_settled(leader)
+    pool.forget_lives_before(leader.running())
+    freeze()
+    pool[2].kill()
+    pool.wait(lambda: pool[1].peer_state(pool[2]) != "alive", 5, "the third member to be missed")
+    # The line about it waits for the disk; a loop that waited as well would be without its lease by now.
+    time.sleep(3)
+    assert not leader.logged("peer_gone", pool[2].entry)
+    assert leader.status(), "the leader's loop stands still"
+    assert leader.status()["state"] == "leader"
+    assert leader.peer_state(pool[2]) != "alive"
+    assert [life.node for life in pool.lives()] == [leader.index]
+    thaw()
+    pool.wait(lambda: leader.logged("peer_gone", pool[2].entry), 5, "what was said meanwhile to be written")
+    pool.wait_settled(leader)
 
 
 @pytest.mark.parametrize("which", ["command port", "HTTP port"])

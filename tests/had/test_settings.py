@@ -449,6 +449,19 @@ def test_shared_hash(tmp_path, text, is_same):
     assert (make(tmp_path, LIST).shared_hash == make(tmp_path, text).shared_hash) is is_same
 
 
+@pytest.mark.parametrize(
+    ("seconds", "is_warned"), [("0.05", True), ("0.49", True), ("0.5", False), ("1", False), ("5", False)]
+)
+def test_a_timeout_that_a_busy_machine_does_not_keep_is_warned_of(tmp_path, seconds, is_warned):
+    """The daemon starts with it; the warning has the reason, the value to take and the line."""
+    text = f"HAD_LIST = 127.0.0.1:1, 127.0.0.2:1\nHAD_CONNECTION_TIMEOUT = {seconds}\n"
+    warnings = [str(warning) for warning in make(tmp_path, text).warnings]
+    assert len(warnings) == is_warned
+    for warning in warnings:
+        assert "HAD_CONNECTION_TIMEOUT is so short that leadership may move without a fault" in warning
+        assert f"make it at least 0.5 seconds (got {seconds}), line 5" in warning
+
+
 def test_warnings_do_not_count_as_change(tmp_path):
     """Two settings with other warnings are the same settings."""
     settings = make(tmp_path, LIST)

@@ -29,6 +29,13 @@ def test_a_pool_that_is_no_htcondor_pool_is_not_asked_for_its_knobs(tmp_path):
     assert texts(tmp_path) == []
 
 
+def test_a_timeout_that_a_busy_machine_does_not_keep_is_warned_of(tmp_path):
+    """What the daemon warns of in its log is a finding here too, with the value to take."""
+    (found,) = texts(tmp_path, "HAD_CONNECTION_TIMEOUT = 0.1")
+    assert "leadership may move without a fault while this machine is busy" in found
+    assert "make it at least 0.5 seconds (got 0.1), line 7" in found
+
+
 @pytest.mark.parametrize(
     ("line", "text"),
     [
