@@ -291,3 +291,6 @@ class Network:
         if not target.is_host_up or target.process == PROCESS_DOWN or (link.source, link.target) in self.cuts:
             return
         target.receive(event)
+        # As had/service.py does: who is heard can be reached, so a broken connection to it is not waited for.
+        if target.process == PROCESS_UP and self.nodes[link.source].is_ours:
+            self._dial_back(link)
