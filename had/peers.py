@@ -37,6 +37,8 @@ class Peer:
     is_stranger: bool = False
     #: Sightings in the last message that may change what we do, picked out once on arrival.
     notable: tuple[Sighting, ...] = ()
+    #: Whether the last message itself may: most are a follower's that wants nothing.
+    is_notable: bool = False
     #: The hearing after which its silence was noted, so that it is noted once.
     noted_silent_at: float = -math.inf
     #: The epoch of its leadership that was noted as a conflict with ours.
@@ -47,6 +49,8 @@ class Peer:
         self.message = message
         self.heard_at = now
         self.expires_at = now + validity_seconds
+        is_concerned = message.state in {State.LEADER, State.ELECTION}
+        self.is_notable = is_concerned or message.wants or message.successor is not None
         self.notable = tuple(
             s
             for s in message.sightings
@@ -88,7 +92,8 @@ class Peer:
 
     def is_denied(self, now: float, timeout_seconds: float) -> bool:
         """Whether it answers us, but does not let us in."""
-        return self.denied_at > max(self.heard_at, self.refused_at) and now < self.denied_at + timeout_seconds
+        is_fresh = now < self.denied_at + timeout_seconds
+        return is_fresh and self.denied_at > max(self.heard_at, self.refused_at)
 
     def is_news(self, sighting: Sighting, heard_at: float) -> bool:
         """Whether another member heard a later message of this one than we did; by the count, or else by the clock."""
@@ -141,10 +146,10 @@ def new_conflicts(peers: Mapping[Member, Peer], rivals: Iterable[Report]) -> lis
 
 def forget_strangers(peers: dict[Member, Peer], now: float) -> None:
     """Keep in mind a leader or candidate that our list does not have only while it is one (hard case 9)."""
-    for member, peer in list(peers.items()):
+    for peer in [p for p in peers.values() if p.is_stranger]:
         is_concerned = peer.message is not None and peer.message.state in {State.LEADER, State.ELECTION}
-        if peer.is_stranger and not (is_concerned and peer.is_alive(now)):
-            del peers[member]
+        if not (is_concerned and peer.is_alive(now)):
+            del peers[peer.member]
 
 
 @attrs.frozen
@@ -199,16 +204,18 @@ def reports(
     Args:
         peers: everybody else.
         now: the time.
-        notable_only: skip sightings that change nothing.
+        notable_only: skip messages and sightings that change nothing.
         with_last_words: also what a member said before its machine told us that its daemon is gone.
     """
     for peer in peers.values():
         if peer.message is None:
             continue
-        if peer.is_alive(now) or (with_last_words and now < peer.expires_at):
+        is_wanted = peer.is_notable or not notable_only
+        if is_wanted and (peer.is_alive(now) or (with_last_words and now < peer.expires_at)):
             yield Report(peer.member, peer.message, peer.heard_at, peer.expires_at)
         sightings = peer.notable if notable_only else peer.message.sightings
-        yield from _from_sightings(peers, peer, sightings, now)
+        if sightings:
+            yield from _from_sightings(peers, peer, sightings, now)
 
 
 def live_leaders(peers: Mapping[Member, Peer], me: Member, now: float) -> dict[Member, Report]:

@@ -103,6 +103,8 @@ def condor_kind(node: Election) -> Kind | None:
         return Kind.ALIVE
     if node.state is State.ELECTION:
         return Kind.SEND_ID
+    if not node.leaders:
+        return None
     best = node.best_leader
     peer = node.peers.get(best.member) if best is not None else None
     return Kind.ALIVE if peer is not None and peer.is_ours is False and is_asking(node) else None

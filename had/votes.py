@@ -227,7 +227,8 @@ class Votes:
         until = math.inf if is_mine else asker.at + asker.seconds
         if self.bond is not None:
             vote = self.bond.vote
-            vote = attrs.evolve(vote, seconds=max(vote.seconds, asker.seconds))
+            if asker.seconds > vote.seconds:
+                vote = attrs.evolve(vote, seconds=asker.seconds)
             until = max(until, self.bond.until)
         else:
             vote = Vote(asker.member, asker.instance, asker.sequence, asker.epoch, asker.seconds)

@@ -74,7 +74,23 @@ def test_dull_sightings_are_skipped_where_only_notable_ones_are_asked_for(sighti
     """Leaders, claims, successors and candidacies are notable; the rest is read only when all is asked for."""
     peers = by_member(heard(A, 10.0, sightings=(sighting,)))
     assert [r.member for r in reports(peers, 10.5, notable_only=False)] == [A, C]
-    assert [r.member for r in reports(peers, 10.5, notable_only=True)] == [A, C][: 1 + is_notable]
+    assert [r.member for r in reports(peers, 10.5, notable_only=True)] == [C][:is_notable]
+
+
+@pytest.mark.parametrize(
+    ("state", "said", "is_notable"),
+    [
+        (State.PASSIVE, {}, False),
+        (State.ELECTION, {}, True),
+        (LEADER, {}, True),
+        (State.PASSIVE, {"wants": True}, True),
+        (State.PASSIVE, {"successor": C}, True),
+    ],
+)
+def test_so_are_dull_members(state, said, is_notable):
+    """Leaders, candidates, who asks to lead and who names a successor are notable; a follower is not."""
+    peers = by_member(heard(A, 10.0, state, **said))
+    assert [r.member for r in reports(peers, 10.5, notable_only=True)] == [A][:is_notable]
 
 
 def test_a_report_carries_the_dates_of_the_hearing_it_reports():
@@ -139,7 +155,7 @@ def test_a_node_does_not_hear_of_itself_but_of_strangers_that_lead():
 
 def test_last_words_are_read_where_they_are_asked_for():
     """What a member said before its daemon went counts for offers, until it would have died anyway."""
-    gone = heard(A, 10.0)
+    gone = heard(A, 10.0, LEADER)
     gone.refused_at = 10.5
     for now, with_last_words, expected in ((11.0, False, []), (11.0, True, [A]), (14.0, True, [])):
         found = reports(by_member(gone), now, notable_only=True, with_last_words=with_last_words)

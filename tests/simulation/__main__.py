@@ -1,16 +1,20 @@
 """`python -m tests.simulation SEED [-v]` replays one seed; `--soak` goes on until it is stopped.
 
-The soak appends each failing seed to failing_seeds.txt, which the tests run first and which only ever grows.
+A soak counts seeds and steps: a step is one event that one machine handled, with the invariants checked after it. The soak appends each failing seed to failing_seeds.txt, which the tests run first and which only ever grows.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
-from tests.simulation.options import FIRST_SEED
+import attrs
+
+from tests.simulation.options import FIRST_SEED, draw
 from tests.simulation.runner import Result, run
 
 FAILING_SEEDS = Path(__file__).with_name("failing_seeds.txt")
@@ -38,30 +42,52 @@ def report(result: Result, *, is_verbose: bool) -> None:
     print(f"seed {result.seed}: {verdict}")
 
 
-def soak(start: int, count: int | None, *, is_keeping: bool, is_stopping: bool) -> int:
+@attrs.define
+class Tally:
+    """What a soak has done so far."""
+
+    seeds: int = 0
+    failed: int = 0
+    steps: int = 0
+    #: Of these, in pools with HAD_REQUIRE_MAJORITY.
+    majority_steps: int = 0
+    began: float = attrs.field(factory=time.monotonic)
+
+    def add(self, result: Result) -> None:
+        """Count a seed."""
+        self.seeds += 1
+        self.failed += not result.is_good
+        self.steps += result.steps
+        self.majority_steps += result.steps if result.options.majority else 0
+
+    def __str__(self) -> str:
+        """Say all of it in one line."""
+        seconds = max(time.monotonic() - self.began, 1e-9)
+        return (
+            f"{self.seeds} seeds, {self.failed} failed, {self.steps} steps ({self.majority_steps} with a majority), "
+            f"{self.steps / seconds:.0f} steps/s in {seconds:.0f} s"
+        )
+
+
+def soak(seeds: Iterable[int], *, is_keeping: bool, is_stopping: bool, majority_only: bool) -> int:
     """Run seed after seed; return how many failed."""
-    began, failed, done = time.monotonic(), 0, 0
-    seed = start
-    while count is None or done < count:
+    tally, seed = Tally(), None
+    for seed in seeds:
+        if majority_only and not draw(seed).majority:
+            continue
         result = run(seed)
-        done += 1
+        tally.add(result)
         if not result.is_good:
-            failed += 1
             print(f"seed {seed}: {result.violation}", flush=True)
             if is_keeping:
                 keep(result)
             if is_stopping:
                 report(result, is_verbose=False)
                 break
-        if done % 100 == 0:
-            rate = done / (time.monotonic() - began)
-            print(
-                f"{done} seeds, {failed} failed, {rate:.1f} seeds/s, at seed {seed}",
-                file=sys.stderr,
-                flush=True,
-            )
-        seed += 1
-    return failed
+        if tally.seeds % 100 == 0:
+            print(f"{tally}, at seed {seed}", file=sys.stderr, flush=True)
+    print(f"{tally}, up to seed {seed}", flush=True)
+    return tally.failed
 
 
 def main() -> int:
@@ -75,10 +101,21 @@ def main() -> int:
     parser.add_argument("--count", type=int, help="so many seeds instead of no end")
     parser.add_argument("--keep", action="store_true", help="append failing seeds to failing_seeds.txt")
     parser.add_argument("-x", action="store_true", help="stop at the first failure")
+    parser.add_argument("--every", type=int, default=1, help="each so-manieth seed, for runs side by side")
+    parser.add_argument("--majority", action="store_true", help="only seeds that draw HAD_REQUIRE_MAJORITY")
     options = parser.parse_args()
     if options.soak or options.count:
-        is_keeping = options.keep or options.soak
-        return min(1, soak(options.start, options.count, is_keeping=is_keeping, is_stopping=options.x))
+        every = options.every
+        seeds = itertools.count(options.start, every)
+        if options.count:
+            seeds = range(options.start, options.start + options.count * every, every)
+        failed = soak(
+            seeds,
+            is_keeping=options.keep or options.soak,
+            is_stopping=options.x,
+            majority_only=options.majority,
+        )
+        return min(1, failed)
     failed = 0
     for seed in options.seed or known_failures():
         result = run(seed, is_tracing=options.trace)

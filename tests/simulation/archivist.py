@@ -6,6 +6,7 @@ what was merged where is durable, with the conflicts themselves.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -22,9 +23,15 @@ if TYPE_CHECKING:
 Content: TypeAlias = tuple[tuple[int, int], ...]
 
 
+@functools.lru_cache(maxsize=64)
+def digest_of(content: Content) -> str:
+    """Digest a state; the same one is asked for again and again."""
+    return hashlib.sha256(repr(content).encode()).hexdigest()
+
+
 def name_of(content: Content) -> str:
     """Name a conflict by what it holds, the same wherever it is kept."""
-    return hashlib.sha256(repr(content).encode()).hexdigest()[:12]
+    return digest_of(content)[:12]
 
 
 @attrs.define(slots=True)

@@ -144,6 +144,49 @@ class Chaos:
             self.network.cut(one, other)
         self._until((0.5, 6), lambda: self._heal(pairs))
 
+    def _reject(self) -> None:
+        """A firewall that refuses comes between two hosts, or between one and all others."""
+        one, other = self._pair()
+        pairs = [(one, other)]
+        if self.world.chance(0.5):
+            pairs = self._around(self._anyone())
+        self._refuse(pairs, (0.05, 4))
+
+    def _siege(self) -> None:
+        """The leader is taken for dead while its lease runs on, and voters start again meanwhile.
+
+        The hardest moment for a vote: the controllee stays to the end, and another candidate asks at once.
+        """
+        leader = next((n for n in self.pool.nodes if n.is_leading), None)
+        if leader is None or len(self.pool.nodes) < 2:
+            return
+        t = self.options.timeout_seconds
+        leader.guard.habits = attrs.evolve(leader.guard.habits, stubborn=1.0)
+        self._refuse(self._around(leader), (0.5, 3))
+        for node in self.pool.nodes:
+            if node is not leader and self.world.chance(0.5):
+                self.world.after(self.world.between(0, 0.5) * t, self._restart, node)
+
+    def _restart(self, node: Node) -> None:
+        if node.is_up and not self._is_over:
+            node.kill()
+            self._until((0, 0.1), node.start)
+
+    def _around(self, node: Node) -> list[tuple[str, str]]:
+        return [(node.name, n.name) for n in self.pool.everyone if n is not node]
+
+    def _refuse(self, pairs: list[tuple[str, str]], timeouts: tuple[float, float]) -> None:
+        self._say("a firewall refuses " + ", ".join(f"{a} {b}" for a, b in pairs))
+        for pair in pairs:
+            self.network.reject(*pair)
+
+        def undo() -> None:
+            self._say("a firewall admits " + ", ".join(f"{a} {b}" for a, b in pairs))
+            for pair in pairs:
+                self.network.admit(*pair)
+
+        self._until(timeouts, undo)
+
     def _heal(self, pairs: list[tuple[str, str]]) -> None:
         self._say("heal " + ", ".join(f"{a} {b}" for a, b in pairs))
         for one, other in pairs:

@@ -81,6 +81,8 @@ class Watch:
     def __init__(self, world: World):
         self.world = world
         self.network: Network | None = None
+        #: Events that a machine has handled, each judged when it was.
+        self.steps = 0
         self.views: dict[str, View] = {}
         self.owners: dict[int, str] = {}
         self.runs: list[Run] = []
@@ -141,6 +143,7 @@ class Watch:
 
     def after(self, node: Node, effects: list[events.Effect], local: float) -> None:
         """Judge what the machine wants done."""
+        self.steps += 1
         view = self.views[node.name]
         assert node.machine is not None
         view.was_paused &= node.machine.is_paused

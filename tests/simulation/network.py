@@ -77,6 +77,8 @@ class Network:
         self.links: dict[tuple[str, str], Link] = {}
         #: Ordered pairs between which no packet passes (a packet cut is always laid both ways).
         self.cuts: dict[tuple[str, str], int] = {}
+        #: Ordered pairs, cut too, between which a firewall answers every packet with a refusal.
+        self.rejected: dict[tuple[str, str], int] = {}
         #: Ordered pairs whose messages vanish although their connection stands.
         self.one_way: dict[tuple[str, str], int] = {}
         #: Ordered pairs (who, whom): the second refuses the first's credentials.
@@ -115,6 +117,21 @@ class Network:
                 link = self.links.get(pair)
                 if link and link.is_up and self.world.chance(0.5):
                     link.is_stalled = True
+
+    def reject(self, one: str, other: str) -> None:
+        """Have a firewall refuse what passes between two hosts, so that each takes the other's daemon for gone."""
+        self.cut(one, other)
+        for pair in ((one, other), (other, one)):
+            self.rejected[pair] = self.rejected.get(pair, 0) + 1
+            self.world.after(self._latency(), self._break, pair)
+
+    def admit(self, one: str, other: str) -> None:
+        """Undo one `reject`."""
+        for pair in ((one, other), (other, one)):
+            self.rejected[pair] -= 1
+            if not self.rejected[pair]:
+                del self.rejected[pair]
+        self.heal(one, other)
 
     def mute(self, source: str, target: str) -> None:
         """Lose every message in one direction, leaving the connection up."""
@@ -221,14 +238,20 @@ class Network:
         if link.redial:
             link.redial.cancel()
         link.redial = self.world.after(source.timeout_seconds / 2, self._dial, link)
-        if source.process == PROCESS_UP and not self._is_silent((link.source, link.target)):
+        pair = link.source, link.target
+        if source.process == PROCESS_UP and (pair in self.rejected or not self._is_silent(pair)):
             self.world.after(3 * self._latency(), self._dialled, link)
 
     def _dialled(self, link: Link) -> None:
         pair = link.source, link.target
-        if self.links.get(pair) is not link or link.is_up or self._is_silent(pair):
+        if self.links.get(pair) is not link or link.is_up:
             return
         source, target = self.nodes[link.source], self.nodes[link.target]
+        if pair in self.rejected:
+            source.receive(events.Refused(link.target))
+            return
+        if self._is_silent(pair):
+            return
         if target.process == PROCESS_DOWN:
             # What the dead process had sent on its own connection is read before anybody calls it gone.
             last = self.last_arrival.get((link.target, link.source), 0.0)
@@ -291,3 +314,6 @@ class Network:
         if not target.is_host_up or target.process == PROCESS_DOWN or (link.source, link.target) in self.cuts:
             return
         target.receive(event)
+        # As had/service.py does: who is heard can be reached, so a broken connection to it is not waited for.
+        if target.process == PROCESS_UP and self.nodes[link.source].is_ours:
+            self._dial_back(link)

@@ -36,6 +36,8 @@ KINDS = (
     "hard",
 )
 
+VOTING_KINDS = ("reject", "siege")
+"""Faults that only votes survive: a living leader is taken for dead. Without them two controllees are no surprise."""
 
 FIRST_SEED = 1_000_000
 """Seeds before this one draw no majority, so that those which failed once replay what they found."""
@@ -55,6 +57,8 @@ class Options:
     majority: bool = False
     #: Clocks run at 1 +- this; the machine's settings say the same.
     clock_drift: float = 0.01
+    #: Each clock at one end of that or the other, nothing between.
+    is_drift_extreme: bool = False
     latency: tuple[float, float] = (0.0002, 0.001)
     disk_delay: tuple[float, float] = (0.001, 0.05)
     start_skew_seconds: float = 0.05
@@ -94,12 +98,18 @@ def draw(seed: int) -> Options:
         return options
     # A disk that is lost while lists or T are changing is two faults at once.
     is_changing = {"relist", "retime"} & set(options.kinds)
-    return attrs.evolve(
+    options = attrs.evolve(
         options,
         majority=True,
         kinds=options.kinds + (("suspend",) if dice.random() < 0.3 else ()),
         witnesses=dice.choice((0, 1, 1) if options.candidates == 2 else (0, 0, 1)),
         loses_disks=options.loses_disks and not is_changing,
+    )
+    besides = tuple(kind for kind in VOTING_KINDS if dice.random() < 0.3)
+    return attrs.evolve(
+        options,
+        kinds=options.kinds + besides,
+        is_drift_extreme=options.clock_drift > 0 and dice.random() < 0.5,
     )
 
 

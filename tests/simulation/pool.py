@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from had import election_settings
 from had.transitions import State
 from tests.simulation.condor import CondorNode
@@ -70,7 +72,10 @@ class Pool:
 
     def _node(self, member: str) -> Node:
         drift = self.options.clock_drift
-        clock = Clock(self.world.between(0, 1e5), 1 + self.world.between(-drift, drift)) if drift else Clock()
+        start, skew = (self.world.between(0, 1e5), self.world.between(-drift, drift)) if drift else (0.0, 0.0)
+        if self.options.is_drift_extreme:
+            skew = math.copysign(drift, skew)
+        clock = Clock(start, 1 + skew)
         node = Node(self.world, self.network, self.watch, self.settings_of(member), clock)
         node.disk.delay = self.options.disk_delay
         return node

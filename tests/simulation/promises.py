@@ -154,7 +154,9 @@ class Promises:
         if not self.world.run_while(lambda: run.until is None, self.world.now + self.stop + 1):
             raise Violation(f"promise: {what}: the controllee does not stop: {self.pool.describe()}")
         assert run.until is not None
-        self._next_run(run.until, 0.3, what, on=to, not_on=run.node)
+        # To ask for votes and get them takes a round trip more, which is drawn as long as a fifth of a second.
+        votes_seconds = 2 * self.pool.options.latency[1] if self.pool.options.majority else 0.0
+        self._next_run(run.until, 0.3 + votes_seconds, what, on=to, not_on=run.node)
 
     def _switchover(self) -> None:
         """P3: an operator moves leadership."""

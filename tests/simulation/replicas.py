@@ -9,7 +9,6 @@ to that), so a crash during an installation leaves the old pair or the new one.
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -22,7 +21,7 @@ from replication.manifest import FileRecord, Held
 from replication.replica import Replica
 from replication.replica_settings import ReplicaSettings
 from replication.version import Version
-from tests.simulation.archivist import Archive, Archivist, Content, check_marks
+from tests.simulation.archivist import Archive, Archivist, Content, check_marks, digest_of
 from tests.simulation.network import PROCESS_DOWN, PROCESS_FROZEN, PROCESS_UP, Network
 from tests.simulation.world import Clock, Timer, Violation, World
 
@@ -37,8 +36,7 @@ SPIN_LIMIT = 200
 
 def files_of(content: Content) -> tuple[FileRecord, ...]:
     """Describe a state file as a manifest does."""
-    digest = hashlib.sha256(repr(content).encode()).hexdigest()
-    return (FileRecord("0", len(content), digest),)
+    return (FileRecord("0", len(content), digest_of(content)),)
 
 
 @attrs.define(slots=True)

@@ -22,7 +22,7 @@ from tests.simulation.faults import Chaos
 from tests.simulation.keeper import Keeper
 from tests.simulation.merging import merge_all, schedule_some
 from tests.simulation.network import Network
-from tests.simulation.options import TIMEOUTS, Options
+from tests.simulation.options import TIMEOUTS, VOTING_KINDS, Options
 from tests.simulation.pool import Pool
 from tests.simulation.replicas import Content, ReplicaNode
 from tests.simulation.tandem_node import LinkedReplica, TandemNode
@@ -49,6 +49,10 @@ KINDS = (
     "transfers",
     "intruder",
 )
+
+
+FIRST_MAJORITY_SEED = 6_000_000
+"""Seeds before this one draw no majority, so that those which failed once replay what they found."""
 
 
 class ReplicatedPool(Pool):
@@ -238,7 +242,11 @@ def draw(seed: int) -> Options:
     # Dice of its own, so that a seed from before there were merges is what it was.
     is_merging = random.Random(seed * 31 + 7).random() < 0.5
     share = dice.choice((0.0, 0.1, 0.2, 0.4, 0.8))
+    votes = random.Random(seed * 37 + 11)
+    has_majority = seed >= FIRST_MAJORITY_SEED and votes.random() < 0.6
+    voting_kinds = [k for k in VOTING_KINDS if has_majority and votes.random() < 0.3]
     return Options(
+        majority=has_majority,
         candidates=dice.choice((2, 2, 3, 3, 4)),
         timeout_seconds=timeout,
         use_primary=dice.random() < 0.5,
@@ -248,7 +256,11 @@ def draw(seed: int) -> Options:
         start_skew_seconds=dice.choice((0.0, 0.05, timeout)),
         chaos_timeouts=25.0,
         gap_timeouts=dice.choice((0.5, 1.0, 3.0)),
-        kinds=(*(k for k in KINDS if dice.random() < share), *(["merge"] if is_merging else [])),
+        kinds=(
+            *(k for k in KINDS if dice.random() < share),
+            *(["merge"] if is_merging else []),
+            *voting_kinds,
+        ),
         stop_timeout_seconds=dice.choice((0.5, 2.0)),
     )
 
@@ -267,6 +279,8 @@ def story(pool: ReplicatedPool) -> None:
     dead = frozenset(
         world.dice.sample(names, world.dice.randint(1, len(names) - 1)) if world.chance(0.2) else ()
     )
+    if pool.options.majority and 2 * len(dead) >= len(names):
+        dead = frozenset()
     world.tell("**", f"all mended, dead for good: {sorted(dead) or 'nobody'}")
     pool.restore(dead)
     world.run_until(world.now + 3 * pool.timeout + 1)
@@ -320,18 +334,20 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=0)
     options = parser.parse_args()
     seeds = range(options.start, options.start + options.count) if options.count else options.seed
-    failed = conflicts = installations = revisions = 0
+    failed = conflicts = installations = revisions = steps = 0
     for seed in seeds or known_failures():
         pool, violation = run(seed, is_tracing=options.trace)
         conflicts += pool.keeper.conflicts
         installations += pool.keeper.installations
         revisions += pool.keeper.revisions
+        steps += pool.watch.steps
         failed += violation is not None
         if options.verbose or options.trace:
             print("\n".join(pool.world.lines))
         if violation is not None:
             print(f"seed {seed}: {violation[:400]}", flush=True)
-    print(f"{failed} failed; {installations} installations, {conflicts} conflicts, {revisions} merges")
+    found = f"{installations} installations, {conflicts} conflicts, {revisions} merges"
+    print(f"{failed} failed; {steps} steps of elections, {found}")
     return min(1, failed)
 
 

@@ -27,6 +27,7 @@ class Result:
     #: What does not hold, None if everything does.
     violation: str | None
     lines: list[str]
+    #: Events that were handled by a machine and judged.
     steps: int
     messages: int
     virtual_seconds: float
@@ -45,7 +46,7 @@ def run(seed: int, options: Options | None = None, *, is_tracing: bool = False) 
     pool = Pool(options, seed, is_tracing=is_tracing)
     violation = None
     try:
-        _story(pool)
+        story(pool)
     except Violation as found:
         violation = f"at {pool.world.now:.3f}: {found}"
     except AssertionError as found:
@@ -56,7 +57,9 @@ def run(seed: int, options: Options | None = None, *, is_tracing: bool = False) 
     if violation is not None:
         world.tell("!!", violation)
     spent = time.perf_counter() - began
-    return Result(seed, options, violation, world.lines, world.steps, pool.network.messages, world.now, spent)
+    return Result(
+        seed, options, violation, world.lines, pool.watch.steps, pool.network.messages, world.now, spent
+    )
 
 
 def _where(error: BaseException) -> str:
@@ -66,7 +69,8 @@ def _where(error: BaseException) -> str:
     return f"({frame.tb_frame.f_code.co_filename}:{frame.tb_lineno})" if frame else ""
 
 
-def _story(pool: Pool) -> None:
+def story(pool: Pool) -> None:
+    """Play all phases; raise a `Violation` where something does not hold."""
     _cold_start(pool)
     chaos = Chaos(pool)
     chaos.begin()
