@@ -81,7 +81,7 @@ class Replica:
             self.process = subprocess.Popen(
                 pool.network.command(self.node.index, argv),
                 cwd=ROOT,
-                env=pool.environment,
+                env={**pool.environment, **self.node.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=errors,
                 stderr=errors,
