@@ -134,7 +134,7 @@ def test_the_guard_ends_with_its_daemon(start_daemon):
 
 
 def test_a_guard_whose_daemon_is_dead_already_ends_in_silence():
-    """A daemon that dies while its guard starts leaves nothing behind, not even a traceback (seed 1013 of the fire)."""
+    """A daemon that dies while its guard starts leaves nothing behind, not even a traceback."""
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
