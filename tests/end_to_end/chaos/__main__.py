@@ -53,11 +53,19 @@ def replay(seed, *, is_verbose):
         print(f"seed {seed}: everything is in {folder}")
     else:
         shutil.rmtree(folder)
-        lives = len(history.livings)
-        print(
-            f"seed {seed}: good, {len(history.happened)} faults, {lives} controllees, {len(history.writes)} writes, {seconds:.0f} s"
-        )
+        print(f"seed {seed}: good, {_figures(history)}, {seconds:.0f} s")
     return not found
+
+
+def _figures(history):
+    """Return what there was to judge, in one line."""
+    conflicts = sum(len(final.conflicts) for final in history.finals)
+    peace = history.ended_at - history.mended_at
+    waited = history.waited_seconds(history.settled_at, history.ended_at)
+    return (
+        f"{len(history.happened)} faults, {len(history.livings)} controllees, {len(history.writes)} writes, "
+        f"{conflicts} conflicts, {peace:.1f} s of peace, {waited:.1f} s of waiting for a processor"
+    )
 
 
 def _story(history):

@@ -13,6 +13,7 @@ import attrs
 from daemoncore import boottime
 from tests.end_to_end.chaos.cables import Weather
 from tests.end_to_end.chaos.history import Happened
+from tests.end_to_end.chaos.schedule import LEADER
 
 STOP_SECONDS = 20
 
@@ -30,13 +31,25 @@ class Faults:
         self._broken = {}
         self.happened = []
 
-    def begin(self, fault):
+    def begin(self, scheduled):
         """Let a fault happen."""
+        fault = scheduled
+        if fault.hosts == (LEADER,):
+            leading = (node.index for node in self._pool.nodes if controllee_of(node))
+            fault = attrs.evolve(fault, hosts=(next(leading, 0),))
+        if self._is_taken(fault):
+            return
         began = boottime.now()
         note, undo = getattr(self, "_" + fault.kind)(fault, self._pool[fault.hosts[0]])
-        # To break a link takes a moment for each direction; what is killed is dead at once.
-        self._broken[fault] = (undo, len(self.happened))
+        self._broken[scheduled] = (undo, len(self.happened))
         self.happened.append(Happened(fault, began, began, note))
+
+    def _is_taken(self, fault):
+        """Tell whether a host has a fault of this area already: it is drawn apart, but who leads shows only now."""
+        others = [self.happened[place].fault for _, place in self._broken.values()]
+        return fault.area != "links" and any(
+            fault.area == other.area and set(fault.hosts) & set(other.hosts) for other in others
+        )
 
     def end(self, fault):
         """Mend what a fault broke, if that was not done yet."""

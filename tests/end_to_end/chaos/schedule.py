@@ -12,6 +12,9 @@ import attrs
 #: How long faults begin for. Then everything is mended, and the pool has to settle.
 CHAOS_SECONDS = 14.0
 
+LEADER = -1
+"""In the place of a host: the one whose controllee runs when the fault begins, or the first."""
+
 
 @attrs.frozen
 class Kind:
@@ -74,7 +77,7 @@ class Fault:
         return KINDS[self.kind].area
 
     def __str__(self):
-        hosts = " ".join(map(str, self.hosts))
+        hosts = " ".join("leader" if host == LEADER else str(host) for host in self.hosts)
         amount = f" {self.amount:g}" if self.amount else ""
         return f"{self.at:6.2f} s for {self.seconds:4.2f} s: {self.kind} {hosts}{amount}"
 
@@ -135,6 +138,7 @@ def _fault(dice, at, kind, candidates, witnesses, timeout):
     amount = 0.0
     if kind == "partition":
         hosts = dice.sample(everybody, dice.randint(1, len(everybody) - 1))
+        hosts = [LEADER] if len(hosts) == 1 and dice.random() < 0.5 else hosts
     elif kind == "kill_everybody":
         hosts = everybody
     elif area == "links":
@@ -143,9 +147,9 @@ def _fault(dice, at, kind, candidates, witnesses, timeout):
             kind, 0.0
         )
     else:
-        # A witness has neither controllee nor replica. The first member leads most often, and is hit most often.
+        # A witness has neither controllee nor replica. Whoever leads is hit most often.
         has_witness = kind.endswith(("had", "host", "clock", "reload", "had_disk"))
-        hosts = [dice.choice([0, *(everybody if has_witness else everybody[:candidates])])]
+        hosts = [dice.choice([LEADER, LEADER, *(everybody if has_witness else everybody[:candidates])])]
         amount = dice.choice((-3600.0, -5.0, 5.0, 3600.0)) if kind == "clock" else 0.0
     return Fault(at, seconds, kind, tuple(hosts), amount)
 

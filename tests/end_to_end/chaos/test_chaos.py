@@ -35,8 +35,9 @@ def fires(request):
     skip_where_it_cannot_burn()
     calls = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
     seeds = [params["seed_of_a_fire"] for params in calls if "seed_of_a_fire" in params]
-    with ThreadPoolExecutor(JOBS) as workers:
-        yield {seed: workers.submit(run_apart, seed) for seed in seeds}
+    workers = ThreadPoolExecutor(JOBS)
+    yield {seed: workers.submit(run_apart, seed) for seed in seeds}
+    workers.shutdown(cancel_futures=True)
 
 
 @pytest.mark.root

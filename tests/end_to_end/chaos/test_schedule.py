@@ -5,7 +5,7 @@ import itertools
 import attrs
 
 from tests.end_to_end.chaos.faults import Faults
-from tests.end_to_end.chaos.schedule import CHAOS_SECONDS, KINDS, Fault, Schedule, draw
+from tests.end_to_end.chaos.schedule import CHAOS_SECONDS, KINDS, LEADER, Fault, Schedule, draw
 
 SEEDS = range(300)
 
@@ -18,11 +18,11 @@ def test_a_seed_is_one_schedule():
 
 def test_a_schedule_can_be_read():
     """What is printed names the pool and each fault with its time, its place and its size."""
-    faults = (Fault(1.5, 2.25, "loss", (0, 2), 0.2), Fault(3, 0, "kill_guard", (1,)))
+    faults = (Fault(1.5, 2.25, "loss", (0, 2), 0.2), Fault(3, 0, "kill_guard", (LEADER,)))
     assert str(Schedule(7, 2, 1, True, True, 0.5, faults)).splitlines() == [
         "seed 7: 2 candidates, 1 witnesses, majority, primary, T = 0.5 s",
         "    1.50 s for 2.25 s: loss 0 2 0.2",
-        "    3.00 s for 0.00 s: kill_guard 1",
+        "    3.00 s for 0.00 s: kill_guard leader",
     ]
 
 
