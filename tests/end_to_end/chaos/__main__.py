@@ -16,7 +16,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.end_to_end.chaos.checker import violations
+from tests.end_to_end.chaos.checker import is_drowning, violations
 from tests.end_to_end.chaos.fire import burn
 from tests.end_to_end.chaos.schedule import draw
 
@@ -62,9 +62,10 @@ def _figures(history):
     conflicts = sum(len(final.conflicts) for final in history.finals)
     peace = history.ended_at - history.mended_at
     waited = history.waited_seconds(history.settled_at, history.ended_at)
+    drowned = ", drowned" if is_drowning(history, history.mended_at, history.ended_at) else ""
     return (
         f"{len(history.happened)} faults, {len(history.livings)} controllees, {len(history.writes)} writes, "
-        f"{conflicts} conflicts, {peace:.1f} s of peace, {waited:.1f} s of waiting for a processor"
+        f"{conflicts} conflicts, {peace:.1f} s of peace, {waited:.1f} s of waiting for a processor{drowned}"
     )
 
 

@@ -33,6 +33,11 @@ ALLOWANCE_SECONDS = 1.0
 to start an interpreter. Besides, the time for which daemons of the pool waited for a processor is added, as the kernel
 counts it."""
 
+DROWNING_SHARE = 0.5
+"""Where a daemon of the pool could not run for this share of the time that it wanted a processor in, the machine drowns:
+leases lapse that nobody could renew, and how often that happens is not promised. Rules 4 and 5 are silent then; never
+those on safety."""
+
 STOP_SECONDS = 0.3
 """What the scribe takes to stop: one cycle, a sync, and its exit."""
 
@@ -168,9 +173,14 @@ def served(history):
         for members, healthy in _parts(history, began, ended):
             yield from _unentitled(history, members, began, ended)
             due = _due(history, began, _serving_seconds(history, began))
-            if ended > due:
+            if ended > due and not is_drowning(history, began, ended):
                 yield from _judged(history, members, healthy, began, due)
                 yield from _judged(history, members, healthy, began, ended)
+
+
+def is_drowning(history, began, ended):
+    """Tell whether there was too little processor between two times to say anything about bounds."""
+    return history.waited_seconds(began, ended) > DROWNING_SHARE * (ended - began)
 
 
 def _due(history, began, seconds):
@@ -257,9 +267,12 @@ def _judged(history, members, healthy, began, moment):
 def one_in_the_end(history):
     """Rule 5."""
     schedule = history.schedule
+    if is_drowning(history, history.mended_at, history.ended_at):
+        return
     due = _due(history, history.mended_at, settle_seconds(schedule))
     bound = due - history.mended_at
-    last = [life for life in history.livings if life.ended >= history.ended_at]
+    end = history.ended_at
+    last = [life for life in history.livings if life.began <= end <= life.ended + BEAT_SECONDS]
     if len(last) != 1:
         yield f"{len(last)} controllees in the end: {', '.join(map(_name, last)) or 'nobody'}"
         return

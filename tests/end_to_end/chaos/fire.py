@@ -13,7 +13,7 @@ from pathlib import Path
 
 from daemoncore import boottime
 from tests.end_to_end.chaos.cables import Cables
-from tests.end_to_end.chaos.checker import settle_seconds
+from tests.end_to_end.chaos.checker import ALLOWANCE_SECONDS, settle_seconds
 from tests.end_to_end.chaos.faults import Faults
 from tests.end_to_end.chaos.history import Final, Held, History, livings_in, reach_of, writes_in
 from tests.end_to_end.pool import Pool
@@ -24,7 +24,8 @@ SCRIBE = Path(__file__).with_name("scribe.py")
 SHIFTED_CLOCK = Path(__file__).parents[1] / "shifted_clock"
 DISK_BYTES = 16 * 2**20
 SAMPLE_SECONDS = 0.15
-START_SECONDS = 40
+START_SECONDS = 60
+LOOK_SECONDS = 2
 #: How long the pool is watched after it settled, in T.
 STAY_TIMEOUTS = 3
 #: How long the members have to hold the same state once nothing is written any more.
@@ -94,7 +95,7 @@ def _story(schedule, pool, watcher):
     _break(schedule, faults)
     faults.end_all()
     mended_at = boottime.now()
-    _rest(schedule, pool)
+    _rest(schedule, pool, mended_at, watcher)
     ended_at = boottime.now()
     finals = _finals(pool)
     watcher.close()
@@ -122,13 +123,16 @@ def _break(schedule, faults):
         act(fault)
 
 
-def _rest(schedule, pool):
-    """Wait until the pool looks settled, and then a while longer, for it has to stay so.
+def _rest(schedule, pool, mended_at, watcher):
+    """Wait until the pool looks settled or its time is over, and then a while longer, for it has to stay so.
 
-    The checker judges by what the controllees recorded; the limit here only says when there is nothing to wait for.
+    The checker judges by what the controllees recorded.
     """
-    with contextlib.suppress(AssertionError):
-        pool.wait_settled(pool[0] if schedule.has_primary else None, 2 * settle_seconds(schedule))
+    seconds = settle_seconds(schedule) + ALLOWANCE_SECONDS
+    while boottime.now() < mended_at + min(seconds + watcher.waited_since(mended_at), 3 * seconds):
+        with contextlib.suppress(AssertionError):
+            pool.wait_settled(pool[0] if schedule.has_primary else None, LOOK_SECONDS)
+            break
     time.sleep(STAY_TIMEOUTS * schedule.timeout_seconds)
 
 
@@ -187,6 +191,12 @@ class Watcher:
         self.waited = [(boottime.now(), 0.0)]
         self._thread = threading.Thread(target=self._watch)
         self._thread.start()
+
+    def waited_since(self, at):
+        """Return for how many seconds daemons of the pool waited for a processor since then."""
+        return self.waited[-1][1] - next(
+            (total for when, total in self.waited if when >= at), self.waited[-1][1]
+        )
 
     def close(self):
         """Look no more."""

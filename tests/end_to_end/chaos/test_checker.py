@@ -196,6 +196,13 @@ def test_one_that_comes_late_is_reported():
     assert not objections(livings=lives, waited=((0.0, 100.0), (40.0, 100.0), (45.0, 104.0)))
 
 
+def test_a_machine_that_drowns_keeps_no_bounds_but_is_safe():
+    """Where daemons wait for a processor more than half of the time nothing is said of service; two are two all the same."""
+    drowned = tuple((float(at), 0.6 * at) for at in range(10, 61))
+    assert not objections(livings=(attrs.evolve(FIRST, ended=45.0),), waited=drowned)
+    assert "two controllees" in objections(livings=(FIRST, second(50.0, 51.0)), waited=drowned)
+
+
 def test_the_wrong_one_in_the_end_is_reported():
     """With HAD_USE_PRIMARY it is the first member, without it whoever leads."""
     lives = (attrs.evolve(FIRST, ended=15.0), second(16.0, END + 1))
