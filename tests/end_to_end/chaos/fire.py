@@ -15,7 +15,15 @@ from daemoncore import boottime
 from tests.end_to_end.chaos.cables import Cables
 from tests.end_to_end.chaos.checker import ALLOWANCE_SECONDS, settle_seconds
 from tests.end_to_end.chaos.faults import Faults
-from tests.end_to_end.chaos.history import Final, Held, History, livings_in, reach_of, writes_in
+from tests.end_to_end.chaos.history import (
+    Final,
+    Held,
+    History,
+    livings_in,
+    reach_of,
+    waited_seconds,
+    writes_in,
+)
 from tests.end_to_end.pool import Pool
 from tests.end_to_end.replica_stage import small_disk
 
@@ -129,7 +137,9 @@ def _rest(schedule, pool, mended_at, watcher):
     The checker judges by what the controllees recorded.
     """
     seconds = settle_seconds(schedule) + ALLOWANCE_SECONDS
-    while boottime.now() < mended_at + min(seconds + watcher.waited_since(mended_at), 3 * seconds):
+    while boottime.now() < mended_at + min(
+        seconds + waited_seconds(watcher.waited, mended_at, boottime.now()), 3 * seconds
+    ):
         with contextlib.suppress(AssertionError):
             pool.wait_settled(pool[0] if schedule.has_primary else None, LOOK_SECONDS)
             break
@@ -186,17 +196,10 @@ class Watcher:
     def __init__(self, pool):
         self._pool = pool
         self._is_over = threading.Event()
-        self._delays = {}
         self.held = []
-        self.waited = [(boottime.now(), 0.0)]
+        self.waited = []
         self._thread = threading.Thread(target=self._watch)
         self._thread.start()
-
-    def waited_since(self, at):
-        """Return for how many seconds daemons of the pool waited for a processor since then."""
-        return self.waited[-1][1] - next(
-            (total for when, total in self.waited if when >= at), self.waited[-1][1]
-        )
 
     def close(self):
         """Look no more."""
@@ -208,13 +211,8 @@ class Watcher:
             for node in self._pool.nodes:
                 if node.replica and (reach := _reach(node)):
                     self.held.append(Held(node.index, boottime.now(), reach))
-            self.waited.append((boottime.now(), self.waited[-1][1] + self._longest_wait()))
-
-    def _longest_wait(self):
-        """Return for how long that daemon of the pool waited which waited longest since the last look."""
-        delays = {pid: delay for node in self._pool.nodes for pid, delay in _delays(node)}
-        before, self._delays = self._delays, delays
-        return max((delay - before.get(pid, 0.0) for pid, delay in delays.items()), default=0.0)
+            delays = {pid: delay for node in self._pool.nodes for pid, delay in _delays(node)}
+            self.waited.append((boottime.now(), delays))
 
 
 def _delays(node):

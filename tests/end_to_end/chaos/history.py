@@ -99,18 +99,26 @@ class History:
     writes: tuple[Write, ...]
     held: tuple[Held, ...]
     finals: tuple[Final, ...]
-    #: Samples of (time, seconds for which some daemon of the pool had waited for a processor by then).
-    waited: tuple[tuple[float, float], ...] = ()
+    #: Samples of (time, for each daemon's process the seconds for which it had waited for a processor by then).
+    waited: tuple[tuple[float, dict[int, float]], ...] = ()
 
     def waited_seconds(self, began, ended):
-        """Return for how long a daemon of the pool waited for a processor between two times."""
-        before = [total for at, total in self.waited if at <= began]
-        until = [total for at, total in self.waited if at <= ended]
-        return until[-1] - (before or until)[-1] if until else 0.0
+        """Return for how long that daemon waited for a processor, between two times, that waited longest."""
+        return waited_seconds(self.waited, began, ended)
 
     def save(self, path):
         """Write it as JSON."""
         Path(path).write_text(json.dumps(attrs.asdict(self), indent=1))
+
+
+def waited_seconds(samples, began, ended):
+    """Return for how long that daemon waited for a processor, between two times, that waited longest."""
+    before, until = {}, {}
+    for at, totals in samples:
+        before = totals if at <= began else before
+        # A daemon that ended meanwhile counts until it did.
+        until = until | totals if began < at <= ended else until
+    return max((total - before.get(pid, 0.0) for pid, total in until.items()), default=0.0)
 
 
 def livings_in(lines, node):

@@ -13,6 +13,7 @@ from tests.end_to_end.chaos.history import (
     Write,
     livings_in,
     reach_of,
+    waited_seconds,
     writes_in,
 )
 from tests.end_to_end.chaos.schedule import Fault, Schedule
@@ -193,12 +194,12 @@ def test_one_that_comes_late_is_reported():
     """The last controllee has its bound, and the time that processes waited for a processor is added to it."""
     lives = (attrs.evolve(FIRST, ended=41.0), second(52.0, END + 1))
     assert "12.000 s after everything was mended, not 9.000 s" in objections(livings=lives)
-    assert not objections(livings=lives, waited=((0.0, 100.0), (40.0, 100.0), (45.0, 104.0)))
+    assert not objections(livings=lives, waited=((0.0, {7: 99.0}), (40.0, {7: 100.0}), (45.0, {7: 104.0})))
 
 
 def test_a_machine_that_drowns_keeps_no_bounds_but_is_safe():
     """Where daemons wait for a processor more than half of the time nothing is said of service; two are two all the same."""
-    drowned = tuple((float(at), 0.6 * at) for at in range(10, 61))
+    drowned = tuple((float(at), {7: 0.6 * at, 8: 0.1 * at}) for at in range(10, 61))
     assert not objections(livings=(attrs.evolve(FIRST, ended=45.0),), waited=drowned)
     assert "two controllees" in objections(livings=(FIRST, second(50.0, 51.0)), waited=drowned)
 
@@ -270,6 +271,15 @@ def test_the_reach_of_a_state():
     assert reach_of(written) == {130: 7, 257: 1}
     begun = written + b"105 \n103 Customer.scribe@test Written257 2\n"
     assert reach_of(begun) == reach_of(begun + b"106 #ep") == {130: 7, 257: 1}
+
+
+def test_the_daemon_that_waited_longest_counts():
+    """Whole times and not moments are compared, and a daemon that came or went meanwhile has its part."""
+    samples = ((1.0, {7: 1.0}), (2.0, {7: 1.5, 8: 0.2}), (3.0, {8: 0.9}), (4.0, {8: 1.0, 9: 0.1}))
+    assert waited_seconds(samples, 1.0, 2.0) == 0.5
+    assert waited_seconds(samples, 1.0, 4.0) == 1.0
+    assert waited_seconds(samples, 2.0, 4.0) == 0.8
+    assert waited_seconds(samples, 4.0, 9.0) == waited_seconds((), 0.0, 9.0) == 0.0
 
 
 def test_the_records_of_a_scribe():
