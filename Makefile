@@ -5,7 +5,8 @@
 #   make test    all tests, the fast ones first
 #   make check   ruff and mypy
 #   make bench   the promises, measured (BENCH="..." passes options)
-#   make soak    the simulator without end, after every mutation of the two machines
+#   make soak    the simulator without end, after every mutation of the two machines; SOAK=chaos runs schedules of faults
+#                on real daemons without end instead (root; JOBS=2 at a time)
 #   make long-life   a busy pool for an hour, and whether anything grows (MINUTES=60)
 #   make clean   removes what these targets made
 
@@ -17,7 +18,7 @@ RUN := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: demo test check bench soak long-life clean venv debian-packages
+.PHONY: demo test check bench soak soak-simulation soak-chaos long-life clean venv debian-packages
 
 demo: $(STAMP)
 	@KEEP="$(KEEP)" $(VENV)/bin/hadctl demo
@@ -33,10 +34,18 @@ check: $(STAMP)
 bench: $(STAMP) debian-packages
 	@$(RUN) -m tests.bench $(BENCH)
 
-soak: $(STAMP)
+SOAK ?= simulation
+JOBS ?= 2
+
+soak: soak-$(SOAK)
+
+soak-simulation: $(STAMP)
 	-@$(RUN) -m tests.simulation.mutations
 	-@$(RUN) -m tests.simulation.replica_mutations
 	@$(RUN) -m tests.simulation --soak
+
+soak-chaos: $(STAMP) debian-packages
+	@PATH="$(PATH):/usr/sbin:/sbin" $(RUN) -m tests.end_to_end.chaos --soak --jobs $(JOBS)
 
 long-life: $(STAMP)
 	@$(RUN) -m tests.bench.long_life --minutes $(or $(MINUTES),60)

@@ -198,7 +198,11 @@ def main() -> None:
         os.set_inheritable(descriptor, False)
     become_subreaper()
     _prefer_us()
-    daemon = os.pidfd_open(daemon_pid)
+    try:
+        daemon = os.pidfd_open(daemon_pid)
+    except ProcessLookupError:
+        # It died while we were starting: nobody gave us an order, so there is nothing to end.
+        return
     if os.getppid() != daemon_pid:
         return
     try:

@@ -223,7 +223,7 @@ def read_arrived(event: TransfererEvent, staged: Sequence[Path], *, is_folder: b
         is_folder: the target is one folder.
 
     Raises:
-        NonsenseError: they lie elsewhere, or the files are none.
+        NonsenseError: they lie elsewhere, or are others than those of STATE_FILE.
     """
     entries = event.get("entries")
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -235,6 +235,9 @@ def read_arrived(event: TransfererEvent, staged: Sequence[Path], *, is_folder: b
     starts: tuple[Start, ...]
     if is_folder:
         starts = (_start(event.get("staging") or "nothing", 0, staged[0]),)
+    elif not entries:
+        # A leadership whose controllee has not written yet: what stands here gives way to nothing.
+        starts = (0,) * len(staged)
     elif [entry.get("name") for entry in entries] != [str(place) for place in range(len(staged))]:
         raise NonsenseError(f"{len(entries)} entries were received for {len(staged)} files")
     elif len(files) != len(entries):

@@ -170,7 +170,8 @@ class Download:
             )
         if self._folder:
             return {entry.name: self._folder / entry.name for entry in offer.entries}
-        if len(offer.entries) != len(self._files):
+        # Nothing at all is the state of a leadership whose controllee has not written yet.
+        if offer.entries and len(offer.entries) != len(self._files):
             raise CopyFailed(
                 Fault.PROTOCOL, f"the peer replicates {len(offer.entries)} files, we {len(self._files)}"
             )

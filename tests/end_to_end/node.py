@@ -41,6 +41,8 @@ class Node:
         self.log_file = self.folder / "log" / "HADLog"
         self.error_file = self.folder / "stderr"
         self.knobs = {}
+        #: What its daemons have in their environment beside what the pool's have.
+        self.environment = {}
         self.process = None
         self.replica = Replica(self) if pool.has_replication and index < pool.candidates else None
 
@@ -91,7 +93,7 @@ class Node:
             self.process = subprocess.Popen(
                 self.pool.network.command(self.index, argv),
                 cwd=ROOT,
-                env={**self.pool.environment, **environment},
+                env={**self.pool.environment, **self.environment, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=errors,
                 stderr=errors,

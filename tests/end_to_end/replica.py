@@ -81,7 +81,7 @@ class Replica:
             self.process = subprocess.Popen(
                 pool.network.command(self.node.index, argv),
                 cwd=ROOT,
-                env=pool.environment,
+                env={**pool.environment, **self.node.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=errors,
                 stderr=errors,
@@ -198,6 +198,10 @@ class Replica:
         truth = self.truth()
         if truth is None:
             return "there is no version"
+        if not truth["files"]:
+            # A leadership whose controllee has not written yet.
+            is_there = self.state_file.exists() and not truth["leading"]
+            return f"there is a state, and {truth} is held" if is_there else ""
         _, size_bytes, sha256, _ = truth["files"][0]
         data = self.state_file.read_bytes()
         found = hashlib.sha256(data).hexdigest()

@@ -11,6 +11,7 @@ import pytest
 from daemoncore.cedar.commands import Command
 from tests.end_to_end import ledger_controllee
 from tests.end_to_end.lives import gap_seconds
+from tests.end_to_end.node import WITNESS_CONTROLLEE
 from tests.end_to_end.replica import value_in
 
 pytestmark = pytest.mark.timed
@@ -199,6 +200,23 @@ def test_without_a_replica_daemon(replicated):
     run = pool.run_of(after)
     assert run.state == "stale"
     assert pool[1].logged("state_stale")
+
+
+def test_a_leader_that_has_written_nothing_hands_over(make_pool):
+    """A controllee that has no state yet is no reason for its successor to wait."""
+    pool = make_pool(2, timeout_seconds=1, has_replication=True)
+    for node in pool.nodes:
+        node.configure(KEEPER_ARGS=f"-I -S {WITNESS_CONTROLLEE} {node.lives_file}")
+    pool.start()
+    leader = pool.wait_settled(None, 30)
+    (other,) = others(pool, leader)
+    point = pool.wait(leader.replica.point, 20, "the leadership to be recorded", 0.05)
+    pool.wait(lambda: other.replica.point() == point, 20, "its version on the other", 0.05)
+    assert not leader.replica.state_file.exists()
+    assert leader.stop() == 0
+    after = pool.wait_new_life(leader.lives()[-1].ended, 10, where=other)
+    assert gap_seconds(leader.lives()[-1], after) <= 5
+    assert other.logged("state_ready") or other.logged("state_missing")
 
 
 @pytest.mark.root

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -132,6 +133,24 @@ def test_the_guard_ends_with_its_daemon(start_daemon):
     daemon.process.kill()
     seconds_until_gone(daemon.mark, limit_seconds=1.0)
     wait_until(lambda: not is_running(daemon.guard))
+
+
+def test_a_guard_whose_daemon_is_dead_already_ends_in_silence():
+    """A daemon that dies while its guard starts leaves nothing behind, not even a traceback."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        done = subprocess.run(
+            [sys.executable, "-m", "had.guard", str(theirs.fileno()), str(dead.pid)],
+            pass_fds=[theirs.fileno()],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            timeout=10,
+            check=False,
+        )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
 def test_nothing_outlives_the_lease_of_a_frozen_daemon(start_daemon):

@@ -146,6 +146,14 @@ def test_a_file_that_cannot_have_come_so_is_nonsense(place, change):
         words.read_arrived(received(entries), STAGED, is_folder=False)
 
 
+def test_nothing_at_all_can_be_received():
+    """The state of a leadership whose controllee has not written yet is no file; some files of a list are nonsense."""
+    arrived = words.read_arrived(received([]), STAGED, is_folder=False)
+    assert (arrived.files, arrived.starts) == ((), (0, 0))
+    with pytest.raises(NonsenseError):
+        words.read_arrived(received(ENTRIES[:1]), STAGED, is_folder=False)
+
+
 @pytest.mark.parametrize("staging", [None, "", "/spool/jobs", "/spool/jobs.8.down"])
 def test_a_folder_lies_under_the_number_of_its_transferer(staging):
     """Any other folder is nonsense."""

@@ -505,6 +505,17 @@ def test_daemons_that_replicate_different_things_say_so(copiers, files, offer, r
     peer.close()
 
 
+def test_a_state_that_is_no_file_is_a_version_too(copiers, files):
+    """A leadership whose controllee has not written yet has one, and the daemon is told of it as of any other."""
+    offer = Offer(VERSION, is_folder=False, entries=())
+    down, peer = scripted(copiers, versions.encode_offer(Stream(), offer), target=files[1])
+    assert down.event("offer")["entries"] == 0
+    down.tell(what="take", have=[])
+    assert down.event("received")["entries"] == []
+    assert not list(files[1].parent.iterdir())
+    peer.close()
+
+
 def test_progress_is_told_while_a_copy_lasts(copiers, files):
     """Twice a second: how much of how much, and how fast."""
     source, _ = files
