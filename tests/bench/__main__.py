@@ -20,6 +20,7 @@ from tests.bench.faults import RECOVER_SECONDS, Faults
 from tests.bench.idle import SETTLE_SECONDS, measure_idle
 from tests.bench.measures import BY_SLUG
 from tests.bench.report import Results
+from tests.bench.rivals.duels import Duels
 from tests.bench.state_bench import STATE_SCENARIOS, StateBench
 from tests.end_to_end.networks import Loopback, Namespaces
 from tests.end_to_end.pool import Pool
@@ -33,11 +34,15 @@ SCENARIOS = (
     "controllee_killed",
     "idle",
     *STATE_SCENARIOS,
+    "rivals",
 )
+#: Scenarios with pools of their own.
+APART_SCENARIOS = {"idle", "rivals", *STATE_SCENARIOS}
 #: What `--only` takes.
 GROUPS = {
-    "election": [name for name in SCENARIOS if name not in STATE_SCENARIOS],
+    "election": [name for name in SCENARIOS if name not in STATE_SCENARIOS and name != "rivals"],
     "replication": list(STATE_SCENARIOS),
+    "rivals": ["rivals"],
 }
 IDLE_CELLS = ((3, 2.0), (20, 2.0))
 #: What hosts apart need in their configuration: who may speak is decided by address.
@@ -68,7 +73,7 @@ def parse(argv):
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="three members, T = 0.2 and 1, 3 runs, no replication: two minutes",
+        help="three members, T = 0.2 and 1, 3 runs, neither replication nor rivals: two minutes",
     )
     options = parser.parse_args(argv)
     if options.scenarios is None:
@@ -97,7 +102,7 @@ class Bench:
         self.options = options
         self.folder = folder
         self.results = Results()
-        self.faults = [name for name in options.scenarios if name not in {"idle", *STATE_SCENARIOS}]
+        self.faults = [name for name in options.scenarios if name not in APART_SCENARIOS]
         self.reason = why_not_apart()
         if self.reason and "network_cut" in self.faults:
             self.faults.remove("network_cut")
@@ -114,6 +119,17 @@ class Bench:
             idle_seconds=options.idle_seconds,
             runs=options.runs,
         )
+        self.duels = self._make_duels() if "rivals" in options.scenarios else None
+
+    def _make_duels(self):
+        """Return what compares with other tools, None if hosts cannot be apart, which those need."""
+        if self.reason:
+            self.results.notes.append(f"keepalived and etcd: {self.reason}")
+            return None
+        duels = Duels(self.folder / "rivals", self.options.runs, say)
+        self.results.notes += duels.notes
+        self.results.comparisons = duels.comparisons
+        return duels
 
     def estimate_seconds(self):
         """Return about how long it will take: what the scenarios wait for, and the start of daemons on few cores."""
@@ -123,7 +139,8 @@ class Bench:
         )
         idle = sum(self.options.idle_seconds + SETTLE_SECONDS + 5 + n / 2 for n, _ in self.idle_cells)
         states = sum(self.states.estimate_seconds(name) for name in self._state_names())
-        return cells + idle * ("idle" in self.options.scenarios) + states
+        rivals = self.duels.estimate_seconds() if self.duels else 0
+        return cells + idle * ("idle" in self.options.scenarios) + states + rivals
 
     def run(self):
         """Measure everything."""
@@ -136,6 +153,16 @@ class Bench:
                 self._idle(members, t)
         for name in self._state_names():
             self._state(name)
+        if self.duels:
+            self._rivals()
+
+    def _rivals(self):
+        """Compare with other tools."""
+        say(f"rivals: about {self.duels.estimate_seconds():.0f} s")
+        self.results.load_averages = self.results.load_averages or self.duels.load_averages
+        self.duels.measure()
+        for title, error in self.duels.failures:
+            self._failed(title, error)
 
     def _state_names(self):
         return [name for name in STATE_SCENARIOS if name in self.options.scenarios]

@@ -46,6 +46,8 @@ class Results:
         self.costs = []
         #: What was measured of replication (`state_figures.Section`).
         self.sections = []
+        #: What other tools were measured to do beside ours (`rivals.comparison.Comparison`).
+        self.comparisons = []
         #: What went wrong: a pool that did not come into order, a scenario that could not be measured.
         self.failures = []
         #: What could not be measured here, and why.
@@ -70,7 +72,7 @@ class Results:
                             f"{promise(t):g} s, the worst {max(values):.3f} s"
                         )
         found += [line for cost in self.costs for line in _broken_by(cost)]
-        return found + [line for section in self.sections for line in section.broken()]
+        return found + [line for part in (*self.sections, *self.comparisons) for line in part.broken()]
 
     def as_json(self):
         """Return everything as plain values."""
@@ -86,6 +88,7 @@ class Results:
             "cells": cells,
             "idle": [attrs.asdict(cost) for cost in self.costs],
             "replication": [attrs.asdict(section) for section in self.sections],
+            "rivals": [comparison.as_plain() for comparison in self.comparisons],
             "failures": self.failures,
             "notes": self.notes,
         }
@@ -99,6 +102,7 @@ class Results:
         if self.costs:
             parts.append(_idle_table(self.costs))
         parts += [section.text() for section in self.sections]
+        parts += [comparison.text() for comparison in self.comparisons if not comparison.is_empty]
         broken = [f"not held: {line}" for line in self.broken_promises()]
         wrong = [f"went wrong: {line}" for line in self.failures]
         notes = [f"not measured: {line}" for line in self.notes]
