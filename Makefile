@@ -4,7 +4,7 @@
 #   make demo    a pool of three managers on this machine, and what happens when one dies (KEEP=1 keeps its files)
 #   make test    all tests, the fast ones first
 #   make check   ruff and mypy
-#   make bench   the promises, measured (BENCH="..." passes options)
+#   make bench   the promises, measured, beside other tools too (BENCH="..." passes options)
 #   make soak    the simulator without end, after every mutation of the two machines
 #   make clean   removes what these targets made
 

@@ -29,6 +29,9 @@ class Contender(abc.ABC):
         silence_seconds: about how long the tool lets a host be silent before it counts as dead.
     """
 
+    #: What must be installed for it.
+    programs: tuple[str, ...] = ()
+
     def __init__(self, folder, network, silence_seconds):
         self.folder = folder
         self.network = network

@@ -8,9 +8,11 @@ speaks to the server of its own host only: with all three as endpoints it stays 
 import os
 import signal
 import subprocess
+from pathlib import Path
 
 import attrs
 
+from daemoncore.process import children
 from tests.bench.rivals.contender import HOSTS, Contender
 from tests.bench.rivals.programs import environment, find
 
@@ -67,6 +69,14 @@ DEFAULT = Timing(2, 100, 1000)
 TUNED = Timing(1, 20, 100)
 
 
+def name_of(pid):
+    """Return the name of a process's program, empty if there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 class EtcdLock(Contender):
     """Three etcd servers, and on each host a client that wants the lock."""
 
@@ -109,15 +119,9 @@ class EtcdLock(Contender):
 
     def daemon_pid(self, index):
         """Return the process of `etcdctl lock`."""
-        listed = subprocess.run(
-            ["ps", "-o", "pid=,comm=", "--ppid", str(self._clients[index].pid)],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return next(
-            int(line.split()[0]) for line in listed.stdout.splitlines() if line.split()[1] == "etcdctl"
-        )
+        found = [pid for pid in children(self._clients[index].pid) if name_of(pid) == "etcdctl"]
+        assert found, f"host {index} has no etcdctl\n{self.story()}"
+        return found[0]
 
     def stop_host(self, index):
         """Stop the client as systemd does, SIGTERM to all of it; the server stays."""

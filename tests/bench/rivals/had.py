@@ -14,8 +14,6 @@ APART = {
 class Had(Contender):
     """had without a primary, with its defaults otherwise."""
 
-    programs = ()
-
     def __init__(self, folder, network, timeout_seconds, *, is_by_majority):
         super().__init__(folder, network, timeout_seconds)
         knobs = APART | {"HAD_REQUIRE_MAJORITY": is_by_majority}
