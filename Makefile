@@ -4,7 +4,7 @@
 #   make demo    a pool of three managers on this machine, and what happens when one dies (KEEP=1 keeps its files)
 #   make test    all tests, the fast ones first
 #   make check   ruff and mypy
-#   make bench   the promises, measured (BENCH="..." passes options)
+#   make bench   the promises, measured, beside other tools too (BENCH="..." passes options)
 #   make soak    the simulator without end, after every mutation of the two machines; SOAK=chaos runs schedules of faults
 #                on real daemons without end instead (root; JOBS=2 at a time)
 #   make long-life   a busy pool for an hour, and whether anything grows (MINUTES=60)
@@ -18,12 +18,12 @@ RUN := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: demo test check bench soak soak-simulation soak-chaos long-life clean venv debian-packages
+.PHONY: demo test check bench soak soak-simulation soak-chaos long-life clean venv debian-packages rivals
 
 demo: $(STAMP)
 	@KEEP="$(KEEP)" $(VENV)/bin/hadctl demo
 
-test: $(STAMP) debian-packages
+test: $(STAMP) debian-packages rivals
 	@$(RUN) -m tests.run
 
 check: $(STAMP)
@@ -31,7 +31,7 @@ check: $(STAMP)
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 
-bench: $(STAMP) debian-packages
+bench: $(STAMP) debian-packages rivals
 	@$(RUN) -m tests.bench $(BENCH)
 
 SOAK ?= simulation
@@ -96,6 +96,22 @@ debian-packages:
 	  && dpkg-deb --extract prometheus_*.deb . && rm prometheus_*.deb \
 	  && ln -sf ../debian/usr/bin/promtool ../bin/promtool; } \
 	  || echo "promtool is not installed: tests that need it are skipped" >&2
+
+# The tools that the bench compares with: keepalived and etcd, with the libraries that this machine lacks. They are
+# unpacked and not installed, since Debian's packages would start daemons. Without them they are skipped.
+RIVALS := keepalived etcd-server etcd-client
+rivals: $(STAMP)
+	@PATH="$$PATH:/usr/sbin:/sbin"; { command -v keepalived && command -v etcd && command -v etcdctl; } >/dev/null \
+	  || [ -e $(VENV)/rivals/complete ] || { \
+	  command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null \
+	  && echo "Fetching the Debian packages $(RIVALS) ..." >&2 \
+	  && rm -rf $(VENV)/rivals && mkdir -p $(VENV)/rivals/archives/partial && cd $(VENV)/rivals \
+	  && fetch() { timeout 300 apt-get -qq --yes --download-only --no-install-recommends -o Debug::NoLocking=1 \
+	    -o APT::Sandbox::User= -o Dir::Cache::archives="$$PWD/archives" install $(RIVALS) >/dev/null 2>&1; } \
+	  && { fetch || { [ "$$(id -u)" = 0 ] && timeout 300 apt-get -qq update >/dev/null 2>&1 && fetch; }; } \
+	  && for package in archives/*.deb; do dpkg-deb --extract "$$package" . || exit 1; done \
+	  && rm -r archives && touch complete; } \
+	  || echo "keepalived and etcd are not installed: the bench and the tests that need them skip them" >&2
 
 clean:
 	@if [ -d demo ] && [ -x $(VENV)/bin/hadctl ]; then $(VENV)/bin/hadctl demo --stop >/dev/null 2>&1 || true; fi

@@ -21,6 +21,7 @@ from tests.bench.idle import SETTLE_SECONDS, measure_idle
 from tests.bench.load import TIMEOUTS, load_estimate_seconds, measure_load, watched_seconds
 from tests.bench.measures import BY_SLUG
 from tests.bench.report import Results
+from tests.bench.rivals.duels import Duels
 from tests.bench.state_bench import STATE_SCENARIOS, StateBench
 from tests.end_to_end.networks import Loopback, Namespaces
 from tests.end_to_end.pool import Pool
@@ -35,12 +36,16 @@ SCENARIOS = (
     "idle",
     *STATE_SCENARIOS,
     "load",
+    "rivals",
 )
+#: Scenarios with pools of their own.
+APART_SCENARIOS = {"idle", "load", "rivals", *STATE_SCENARIOS}
 #: What `--only` takes.
 GROUPS = {
-    "election": [name for name in SCENARIOS if name not in {*STATE_SCENARIOS, "load"}],
+    "election": [name for name in SCENARIOS if name not in {"load", "rivals", *STATE_SCENARIOS}],
     "replication": list(STATE_SCENARIOS),
     "load": ["load"],
+    "rivals": ["rivals"],
 }
 IDLE_CELLS = ((3, 2.0), (20, 2.0))
 #: What hosts apart need in their configuration: who may speak is decided by address.
@@ -81,7 +86,7 @@ def parse(argv):
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="three members, T = 0.2 and 1, 3 runs, no replication: two minutes",
+        help="three members, T = 0.2 and 1, 3 runs, neither replication nor rivals: two minutes",
     )
     options = parser.parse_args(argv)
     if options.scenarios is None:
@@ -110,7 +115,7 @@ class Bench:
         self.options = options
         self.folder = folder
         self.results = Results()
-        self.faults = [name for name in options.scenarios if name not in {"idle", "load", *STATE_SCENARIOS}]
+        self.faults = [name for name in options.scenarios if name not in APART_SCENARIOS]
         self.reason = why_not_apart()
         if self.reason and "network_cut" in self.faults:
             self.faults.remove("network_cut")
@@ -127,6 +132,17 @@ class Bench:
             idle_seconds=options.idle_seconds,
             runs=options.runs,
         )
+        self.duels = self._make_duels() if "rivals" in options.scenarios else None
+
+    def _make_duels(self):
+        """Return what compares with other tools, None if hosts cannot be apart, which those need."""
+        if self.reason:
+            self.results.notes.append(f"keepalived and etcd: {self.reason}")
+            return None
+        duels = Duels(self.folder / "rivals", self.options.runs, say)
+        self.results.notes += duels.notes
+        self.results.comparisons = duels.comparisons
+        return duels
 
     def estimate_seconds(self):
         """Return about how long it will take: what the scenarios wait for, and the start of daemons on few cores."""
@@ -138,7 +154,8 @@ class Bench:
         states = sum(self.states.estimate_seconds(name) for name in self._state_names())
         load = load_estimate_seconds(self.options.load_timeouts, self.options.load_seconds)
         chosen = self.options.scenarios
-        return cells + idle * ("idle" in chosen) + states + load * ("load" in chosen)
+        rivals = self.duels.estimate_seconds() if self.duels else 0
+        return cells + rivals + idle * ("idle" in chosen) + states + load * ("load" in chosen)
 
     def run(self):
         """Measure everything."""
@@ -153,6 +170,8 @@ class Bench:
             self._state(name)
         if "load" in self.options.scenarios:
             self._load()
+        if self.duels:
+            self._rivals()
 
     def _load(self):
         """Watch a pool under load at each T."""
@@ -164,6 +183,14 @@ class Bench:
                 self.results.load_averages.append(round(os.getloadavg()[0], 2))
             except AssertionError as error:
                 self._failed(f"load, T={t:g}", error)
+
+    def _rivals(self):
+        """Compare with other tools."""
+        say(f"rivals: about {self.duels.estimate_seconds():.0f} s")
+        self.results.load_averages = self.results.load_averages or self.duels.load_averages
+        self.duels.measure()
+        for title, error in self.duels.failures:
+            self._failed(title, error)
 
     def _state_names(self):
         return [name for name in STATE_SCENARIOS if name in self.options.scenarios]

@@ -48,6 +48,8 @@ class Results:
         #: What was measured of replication (`state_figures.Section`).
         self.sections = []
         self.load = LoadTable()
+        #: What other tools were measured to do beside ours (`rivals.comparison.Comparison`).
+        self.comparisons = []
         #: What went wrong: a pool that did not come into order, a scenario that could not be measured.
         self.failures = []
         #: What could not be measured here, and why.
@@ -72,7 +74,8 @@ class Results:
                             f"{promise(t):g} s, the worst {max(values):.3f} s"
                         )
         found += [line for cost in self.costs for line in _broken_by(cost)]
-        return found + [line for table in (*self.sections, self.load) for line in table.broken()]
+        parts = (*self.sections, self.load, *self.comparisons)
+        return found + [line for part in parts for line in part.broken()]
 
     def as_json(self):
         """Return everything as plain values."""
@@ -89,6 +92,7 @@ class Results:
             "idle": [attrs.asdict(cost) for cost in self.costs],
             "replication": [attrs.asdict(section) for section in self.sections],
             "load": attrs.asdict(self.load),
+            "rivals": [comparison.as_plain() for comparison in self.comparisons],
             "failures": self.failures,
             "notes": self.notes,
         }
@@ -104,6 +108,7 @@ class Results:
         parts += [section.text() for section in self.sections]
         if self.load.cells:
             parts.append(self.load.text())
+        parts += [comparison.text() for comparison in self.comparisons if not comparison.is_empty]
         broken = [f"not held: {line}" for line in self.broken_promises()]
         wrong = [f"went wrong: {line}" for line in self.failures]
         notes = [f"not measured: {line}" for line in self.notes]

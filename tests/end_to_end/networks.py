@@ -105,6 +105,10 @@ class Namespaces:
         """Return the command that runs a program on a host; it becomes the program, so the process id is its."""
         return ["ip", "netns", "exec", self._names[index], *argv]
 
+    def pids(self, index):
+        """Return the processes that live on a host; the dead ones that nobody has waited for are left out."""
+        return {int(word) for word in _ip("netns", "pids", self._names[index]).split()}
+
     def inside(self, index, function):
         """Call a function on a thread that lives on a host; sockets that it makes stay there."""
         outcome = []
@@ -176,3 +180,4 @@ def _move_to(name):
 def _ip(*words):
     done = subprocess.run(["ip", *words], check=False, capture_output=True, text=True)
     assert done.returncode == 0, f"ip {' '.join(words)}: {done.stderr.strip()}"
+    return done.stdout

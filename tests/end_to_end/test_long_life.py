@@ -10,8 +10,6 @@ from tests.end_to_end.belongings import belongings
 from tests.end_to_end.keys import KEYED, share_key
 from tests.end_to_end.replica import LEDGER_CONTROLLEE
 
-pytestmark = pytest.mark.untimed
-
 ROUNDS = 3
 """In each of them every member leads once; what each leaves behind shows thrice."""
 
