@@ -108,6 +108,25 @@ def test_a_vote_is_on_disk_before_it_is_told():
     assert node.granted(node.write(1.0))[A] == Grant(A, 1, 7, T)
 
 
+@pytest.mark.parametrize(
+    ("change", "is_same"),
+    [
+        ({}, True),
+        ({"seconds": 9.0}, True),
+        ({"member": C}, False),
+        ({"instance": 2}, False),
+        ({"sequence": 6}, False),
+        ({"epoch": 257}, False),
+    ],
+)
+def test_a_vote_is_one_promise_for_however_long(change, is_same):
+    """Only the time may differ: another member, start, request or epoch is another vote, and none is none."""
+    vote = Vote(A, 1, 5, 129, 4.0)
+    assert vote.is_same(attrs.evolve(vote, **change)) is is_same
+    assert vote.is_same(vote)
+    assert not vote.is_same(None)
+
+
 def test_a_renewal_needs_no_write():
     """The second request is answered at once, and nothing is written for it."""
     node = bound()
@@ -187,6 +206,16 @@ def test_an_empty_disk_withholds_for_one_lease_of_whoever_asks():
     node.ask(A, 1.4 * T, lease_seconds=1.5 * T, sequence=9000)
     assert node.machine.votes.bond is None
     node.do(Tick(), 1.5 * T + 0.01)
+    assert node.machine.votes.bond.vote.member == A
+
+
+def test_an_empty_disk_withholds_for_our_own_t_at_least():
+    """It may have promised for as long to somebody who is not heard, though whoever asks now has a shorter T."""
+    node = Node(Record())
+    node.ask(A, 1.0, lease_seconds=T / 2)
+    node.ask(A, 0.9 * T, lease_seconds=T / 2, sequence=9000)
+    assert node.machine.votes.bond is None
+    node.ask(A, 1.01 * T, lease_seconds=T / 2, sequence=9001)
     assert node.machine.votes.bond.vote.member == A
 
 
