@@ -242,6 +242,32 @@ def test_a_leader_goes_before_a_candidate_and_the_better_candidate_before_the_ot
     assert other.machine.votes.bond.vote.member == C
 
 
+def test_the_disk_names_the_longest_lease_that_was_granted():
+    """A renewal for longer is written before it is told; one for less leaves what may have been promised."""
+    node = bound()
+    assert node.granted(node.ask(A, 2.0, State.LEADER, lease_seconds=1.5 * T))[A].seconds == T
+    node.write(2.0)
+    assert node.machine.record.vote.seconds == 1.5 * T
+    node.ask(A, 3.0, State.LEADER, lease_seconds=T)
+    assert node.machine.ledger.wanted.vote.seconds == 1.5 * T
+
+
+def test_a_candidate_alone_is_renewed():
+    """Its second request is granted like a leader's."""
+    node = bound(state=State.ELECTION)
+    effects = node.ask(A, 2.0, sequence=5000)
+    assert node.granted(effects)[A] == Grant(A, 1, 5000, T)
+
+
+def test_of_two_that_abstain_the_one_that_began_first_gets_the_vote():
+    """What they said is as old as their messages: A began at -9, C at -8."""
+    node = Node(Record())
+    node.ask(A, 1.0, epoch=300, abstains_seconds=10.0)
+    node.ask(C, 3.0, epoch=300, abstains_seconds=11.0)
+    node.do(Tick(), T + 0.01)
+    assert node.machine.votes.bond.vote.member == A
+
+
 def test_a_candidate_is_not_renewed_beside_a_better_one():
     """Two candidates that do not hear each other would share the votes for ever; a leader keeps its own."""
     node = bound(holder=C, state=State.ELECTION)
@@ -380,7 +406,9 @@ def test_without_majority_nothing_is_asked_or_granted():
     node.ask(A, 1.0)
     sent = [e.message for e in node.effects if isinstance(e, Send)]
     assert {(m.lease_epoch, m.grant, m.electorate) for m in sent} == {(0, None, Electorate())}
-    assert node.machine.record.vote == FREE
+    node.hear(C, 1.1, electorate=Electorate((256, 0), MEMBERS))
+    assert node.machine.ledger.wanted.vote == FREE
+    assert node.machine.ledger.wanted.electorate == Electorate()
 
 
 def test_a_leader_takes_members_in_one_at_a_time():
