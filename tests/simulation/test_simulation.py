@@ -56,7 +56,7 @@ def test_fresh_seeds_hold(chunk):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("majority", [False, True])
 @pytest.mark.parametrize(("candidates", "timeout_seconds"), [(2, 2.0), (10, 0.2), (20, 2.0), (50, 2.0)])
 def test_promises_do_not_grow_with_the_number_of_managers(candidates, timeout_seconds, majority):
