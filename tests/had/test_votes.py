@@ -108,6 +108,25 @@ def test_a_vote_is_on_disk_before_it_is_told():
     assert node.granted(node.write(1.0))[A] == Grant(A, 1, 7, T)
 
 
+@pytest.mark.parametrize(
+    ("change", "is_same"),
+    [
+        ({}, True),
+        ({"seconds": 9.0}, True),
+        ({"member": C}, False),
+        ({"instance": 2}, False),
+        ({"sequence": 6}, False),
+        ({"epoch": 257}, False),
+    ],
+)
+def test_a_vote_is_one_promise_for_however_long(change, is_same):
+    """Only the time may differ: another member, start, request or epoch is another vote, and none is none."""
+    vote = Vote(A, 1, 5, 129, 4.0)
+    assert vote.is_same(attrs.evolve(vote, **change)) is is_same
+    assert vote.is_same(vote)
+    assert not vote.is_same(None)
+
+
 def test_a_renewal_needs_no_write():
     """The second request is answered at once, and nothing is written for it."""
     node = bound()
@@ -190,6 +209,16 @@ def test_an_empty_disk_withholds_for_one_lease_of_whoever_asks():
     assert node.machine.votes.bond.vote.member == A
 
 
+def test_an_empty_disk_withholds_for_our_own_t_at_least():
+    """It may have promised for as long to somebody who is not heard, though whoever asks now has a shorter T."""
+    node = Node(Record())
+    node.ask(A, 1.0, lease_seconds=T / 2)
+    node.ask(A, 0.9 * T, lease_seconds=T / 2, sequence=9000)
+    assert node.machine.votes.bond is None
+    node.ask(A, 1.01 * T, lease_seconds=T / 2, sequence=9001)
+    assert node.machine.votes.bond.vote.member == A
+
+
 @pytest.mark.parametrize(("epoch", "is_granted"), [(383, False), (386, True)])
 def test_a_new_vote_is_for_the_largest_epoch(epoch, is_granted):
     """Whoever knows of a later leadership grants no earlier one, so the epochs of leaderships rise."""
@@ -211,6 +240,32 @@ def test_a_leader_goes_before_a_candidate_and_the_better_candidate_before_the_ot
     other.ask(C, 0.6, State.LEADER, epoch=384, electorate=lists)
     other.do(Tick(), 1.01)
     assert other.machine.votes.bond.vote.member == C
+
+
+def test_the_disk_names_the_longest_lease_that_was_granted():
+    """A renewal for longer is written before it is told; one for less leaves what may have been promised."""
+    node = bound()
+    assert node.granted(node.ask(A, 2.0, State.LEADER, lease_seconds=1.5 * T))[A].seconds == T
+    node.write(2.0)
+    assert node.machine.record.vote.seconds == 1.5 * T
+    node.ask(A, 3.0, State.LEADER, lease_seconds=T)
+    assert node.machine.ledger.wanted.vote.seconds == 1.5 * T
+
+
+def test_a_candidate_alone_is_renewed():
+    """Its second request is granted like a leader's."""
+    node = bound(state=State.ELECTION)
+    effects = node.ask(A, 2.0, sequence=5000)
+    assert node.granted(effects)[A] == Grant(A, 1, 5000, T)
+
+
+def test_of_two_that_abstain_the_one_that_began_first_gets_the_vote():
+    """What they said is as old as their messages: A began at -9, C at -8."""
+    node = Node(Record())
+    node.ask(A, 1.0, epoch=300, abstains_seconds=10.0)
+    node.ask(C, 3.0, epoch=300, abstains_seconds=11.0)
+    node.do(Tick(), T + 0.01)
+    assert node.machine.votes.bond.vote.member == A
 
 
 def test_a_candidate_is_not_renewed_beside_a_better_one():
@@ -351,7 +406,9 @@ def test_without_majority_nothing_is_asked_or_granted():
     node.ask(A, 1.0)
     sent = [e.message for e in node.effects if isinstance(e, Send)]
     assert {(m.lease_epoch, m.grant, m.electorate) for m in sent} == {(0, None, Electorate())}
-    assert node.machine.record.vote == FREE
+    node.hear(C, 1.1, electorate=Electorate((256, 0), MEMBERS))
+    assert node.machine.ledger.wanted.vote == FREE
+    assert node.machine.ledger.wanted.electorate == Electorate()
 
 
 def test_a_leader_takes_members_in_one_at_a_time():

@@ -256,7 +256,7 @@ class Chaos:
 
         def mend() -> None:
             self._say(f"{node.label} disk mended")
-            node.disk.failure, node.disk.delay = 0.0, self.options.disk_delay
+            node.mend_disk(self.options.disk_delay)
             self.network.disturb(-1)
 
         del old

@@ -34,6 +34,8 @@ class Disk:
     #: The end of the last write under way: writes complete in order.
     busy_until: float = 0.0
     pending: list[events.Record] = attrs.field(factory=list)
+    #: The ends of these writes.
+    timers: list[Timer] = attrs.field(factory=list)
     losses: int = 0
 
 
@@ -332,7 +334,20 @@ class Node:
         disk = self.disk
         disk.pending.append(record)
         disk.busy_until = max(disk.busy_until, self.world.now) + self.world.between(*disk.delay)
-        self.world.at(disk.busy_until, self._written, record, self.instance)
+        disk.timers = [t for t in disk.timers if t.when > self.world.now]
+        disk.timers.append(self.world.at(disk.busy_until, self._written, record, self.instance))
+
+    def mend_disk(self, delay: tuple[float, float]) -> None:
+        """Let the disk be well again: what waits for it is written soon, and no longer at the pace of before."""
+        disk = self.disk
+        disk.failure, disk.delay, disk.busy_until = 0.0, delay, self.world.now
+        waiting = [t for t in disk.timers if t.when > self.world.now]
+        disk.timers = []
+        for timer in waiting:
+            disk.busy_until += delay[0]
+            if timer.act is not None:
+                disk.timers.append(self.world.at(disk.busy_until, timer.act, *timer.arguments))
+            timer.cancel()
 
     def _written(self, record: events.Record, instance: int) -> None:
         if instance != self.instance or self.process == PROCESS_DOWN:

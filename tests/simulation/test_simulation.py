@@ -18,7 +18,7 @@ import pytest
 
 from had.votes import Votes
 from tests.simulation.__main__ import known_failures
-from tests.simulation.options import Options
+from tests.simulation.options import FIRST_SEED, KINDS, VOTING_KINDS, Options, draw
 from tests.simulation.pool import Pool
 from tests.simulation.runner import run, story
 from tests.simulation.world import Violation
@@ -56,7 +56,7 @@ def test_fresh_seeds_hold(chunk):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("majority", [False, True])
 @pytest.mark.parametrize(("candidates", "timeout_seconds"), [(2, 2.0), (10, 0.2), (20, 2.0), (50, 2.0)])
 def test_promises_do_not_grow_with_the_number_of_managers(candidates, timeout_seconds, majority):
@@ -96,6 +96,16 @@ def test_a_seed_tells_the_same_story_under_another_hash_seed():
     ]
     assert stories[0]
     assert stories[0] == stories[1]
+
+
+def test_every_kind_of_fault_meets_a_majority():
+    """Among a thousand seeds each kind is drawn with votes in a hundred pools; so are witnesses; lost disks in some."""
+    drawn = [o for o in map(draw, range(FIRST_SEED, FIRST_SEED + 1000)) if o.majority]
+    for kind in (*KINDS, *VOTING_KINDS, "suspend"):
+        assert sum(kind in o.kinds for o in drawn) >= 100, kind
+    assert sum(o.witnesses > 0 for o in drawn) >= 100
+    assert sum(o.is_drift_extreme for o in drawn) >= 100
+    assert any(o.loses_disks for o in drawn)
 
 
 class Forgetful(Votes):
