@@ -53,7 +53,7 @@ MEASURES = {
     "spool_files": Measure("files in SPOOL", bound=5),
     "spool_bytes": Measure("bytes in SPOOL", "KB", bound=3 * _STATE_KB, digits=1),
     "lineage": Measure("lineage of the version", bound=LINEAGE_LIMIT),
-    "lag": Measure("worst lag, as the leader sees it", "s", bound=5, digits=2),
+    "lag": Measure("worst lag, as the leader sees it", "s", bound=10, digits=2),
 }
 
 
