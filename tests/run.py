@@ -2,7 +2,8 @@
 
 One phase is one pytest. The unit tests and the end to end tests measure time, so each of them has the machine to
 itself; the simulation only computes, so it uses both cores. Tests of real daemons that wait for what happens and measure
-nothing share the machine. Options on the command line go to every phase, as in `python -m tests.run -k election`.
+nothing share the machine. The fire runs several pools at once by itself. Options on the command line go to every phase,
+as in `python -m tests.run -k election`.
 """
 
 import os
@@ -23,8 +24,9 @@ PHASES = {
     "unit": [f"--ignore=tests/{folder}" for folder in (*APART, "bench")],
     "scenarios": ["tests/scenarios"],
     "simulation": ["tests/simulation", "-n", "2"],
-    "end to end": ["tests/end_to_end", "-m", "not untimed"],
+    "end to end": ["tests/end_to_end", "-m", "not untimed", "--ignore=tests/end_to_end/chaos"],
     "end to end, untimed": ["tests/end_to_end", "-m", "untimed", "-n", "3", "--dist", "loadfile"],
+    "fire": ["tests/end_to_end/chaos"],
 }
 
 NO_TESTS_COLLECTED = 5
