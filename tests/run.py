@@ -1,8 +1,8 @@
 """Runs all tests, the fast ones first, and ends with one line of counts: `python -m tests.run`.
 
 One phase is one pytest. Tests that measure time have the machine to themselves; the others use both cores, and those with
-real daemons, which mostly wait, a little more. Options on the command line go to every phase, as in
-`python -m tests.run -k election`.
+real daemons, which mostly wait, a little more. The fire runs several pools at once by itself. Options on the command line
+go to every phase, as in `python -m tests.run -k election`.
 """
 
 import os
@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 APART = ("scenarios", "simulation", "end_to_end")
 """Folders of tests with a phase of their own; everything else is a unit test. The bench is no test."""
 
+END_TO_END = ["tests/end_to_end", "--ignore=tests/end_to_end/chaos"]
 UNIT = [f"--ignore=tests/{folder}" for folder in (*APART, "bench")]
 
 SHARED = ["-m", "not timed", "--dist", "loadfile"]
@@ -29,8 +30,9 @@ PHASES = {
     "scenarios": ["tests/scenarios"],
     "unit, timed": [*UNIT, *TIMED],
     "simulation": ["tests/simulation", "-n", "2"],
-    "end to end": ["tests/end_to_end", *SHARED, "-n", "3"],
-    "end to end, timed": ["tests/end_to_end", *TIMED],
+    "end to end": [*END_TO_END, *SHARED, "-n", "3"],
+    "end to end, timed": [*END_TO_END, *TIMED],
+    "fire": ["tests/end_to_end/chaos"],
 }
 
 NO_TESTS_COLLECTED = 5

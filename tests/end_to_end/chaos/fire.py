@@ -37,7 +37,7 @@ LOOK_SECONDS = 2
 #: How long the pool is watched after it settled, in T.
 STAY_TIMEOUTS = 3
 #: How long the members have to hold the same state once nothing is written any more.
-IN_STEP_SECONDS = 15
+IN_STEP_SECONDS = 25
 
 KNOBS = {
     # Who may speak is decided by address here, and by keys in test_security.py.
@@ -118,6 +118,7 @@ def _story(schedule, pool, watcher):
         tuple(watcher.held),
         finals,
         tuple(watcher.waited),
+        boottime.now(),
     )
 
 

@@ -102,6 +102,9 @@ class History:
     #: Samples of (time, for each daemon's process the seconds for which it had waited for a processor by then).
     waited: tuple[tuple[float, dict[int, float]], ...] = ()
 
+    #: When the disks were read.
+    looked_at: float = 0.0
+
     def waited_seconds(self, began, ended):
         """Return for how long that daemon waited for a processor, between two times, that waited longest."""
         return waited_seconds(self.waited, began, ended)

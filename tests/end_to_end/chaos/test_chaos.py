@@ -18,8 +18,6 @@ from tests.end_to_end.chaos.history import Final
 from tests.end_to_end.chaos.schedule import Fault, Schedule
 from tests.end_to_end.chaos.test_checker import history
 
-pytestmark = pytest.mark.timed
-
 SCHEDULES = int(os.environ.get("CHAOS_SCHEDULES", "15"))
 JOBS = 3
 

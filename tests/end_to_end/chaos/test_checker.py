@@ -34,6 +34,7 @@ def history(*faults, majority=False, primary=False, livings=None, candidates=3, 
     good = History(
         schedule,
         settled_at=10.0,
+        looked_at=65.0,
         mended_at=40.0,
         ended_at=END,
         happened=tuple(faults),
@@ -202,6 +203,12 @@ def test_a_machine_that_drowns_keeps_no_bounds_but_is_safe():
     drowned = tuple((float(at), {7: 0.6 * at, 8: 0.1 * at}) for at in range(10, 61))
     assert not objections(livings=(attrs.evolve(FIRST, ended=45.0),), waited=drowned)
     assert "two controllees" in objections(livings=(FIRST, second(50.0, 51.0)), waited=drowned)
+    behind = (Final(0, STATE, (), ""), Final(1, {130: 4}, (), ""), Final(2, STATE, (), ""))
+    later = (*drowned, (70.0, {7: 0.6 * 70}))
+    assert not objections(finals=behind, waited=later, looked_at=70.0)
+    spoilt = (attrs.evolve(behind[0], torn="12 bytes"), *behind[1:])
+    assert "node 0 is torn" in objections(finals=spoilt, waited=later, looked_at=70.0)
+    assert "different states" in objections(finals=behind, looked_at=70.0)
 
 
 def test_the_wrong_one_in_the_end_is_reported():
