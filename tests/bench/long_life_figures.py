@@ -23,6 +23,8 @@ class Measure:
     allowed: float | None = None
     #: What no sample may exceed; None for what has no bound.
     bound: float | None = None
+    #: What is made once takes so long to be made.
+    settles_minutes: float = 0.0
     digits: int = 0
 
 
@@ -31,8 +33,9 @@ _STATE_KB = 30
 
 MEASURES = {
     # The allocators still settle after an hour: 10 MB/h in the first ten minutes, 1 MB/h in the last.
-    "rss": Measure("resident memory", "MB", allowed=3.0, digits=1),
-    "pss": Measure("proportional memory", "MB", allowed=3.0, digits=1),
+    "rss": Measure("resident memory", "MB", allowed=3.0, settles_minutes=30, digits=1),
+    # It rises when other programs of the machine end, with whom pages were shared: shown, and not judged.
+    "pss": Measure("proportional memory", "MB", digits=1),
     "descriptors": Measure("descriptors", allowed=1.0),
     "threads": Measure("threads", allowed=1.0),
     "descendants": Measure("processes below it", allowed=0.5),
@@ -92,13 +95,15 @@ class Series:
         return ""
 
     def _good(self):
-        return "flat" if self.measure.bound is None else f"within {self.measure.bound:g}"
+        if self.measure.bound is not None:
+            return f"within {self.measure.bound:g}"
+        return "-" if self.measure.allowed is None else "flat"
 
     def row(self):
         """Return its line in the table."""
         digits = self.measure.digits
         if not self.values:
-            return f"{self.owner:28} -"
+            return f"{self.owner:28} nothing to be judged before minute {self.measure.settles_minutes:g}"
         return (
             f"{self.owner:28} {len(self.values):4} {self.values[0]:10.{digits}f} "
             f"{statistics.median(self.values):10.{digits}f} {max(self.values):10.{digits}f} "

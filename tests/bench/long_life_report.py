@@ -32,7 +32,9 @@ class Findings:
         """Return the series after the warm-up, in the order of the measures."""
         order = list(MEASURES)
         keys = sorted(self.series, key=lambda key: (order.index(key[0]), key[1]))
-        return [self.series[key].since(WARM_UP_PART * self.minutes) for key in keys]
+        all_series = [self.series[key] for key in keys]
+        half = WARM_UP_PART * self.minutes
+        return [series.since(max(half, series.measure.settles_minutes)) for series in all_series]
 
     def wrong(self):
         """Return everything that is not as it should be."""

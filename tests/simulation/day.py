@@ -212,7 +212,7 @@ def main() -> int:
         prog="python -m tests.simulation.day", description=__doc__.partition("\n")[0]
     )
     parser.add_argument("--hours", type=int, default=24)
-    parser.add_argument("--timeout", type=float, default=5.0, help="T")
+    parser.add_argument("--timeout", type=float, default=30.0, help="T")
     options = parser.parse_args()
     began = time.monotonic()
     pool, peaks = begin(timeout_seconds=options.timeout), Peaks()
