@@ -153,6 +153,8 @@ class Pool:
             if len(running) != 1 or leaders != {running[0].entry}:
                 return None
             found = running[0]
+            if found not in up:
+                return None
             if statuses[found.index]["controllee"]["state"] != "running" or (leader and found is not leader):
                 return None
             hears = all(

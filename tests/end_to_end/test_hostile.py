@@ -298,6 +298,7 @@ def test_half_a_message(duo):
     assert_undisturbed(pool, leader)
 
 
+@pytest.mark.timed
 def test_flood_of_messages(duo):
     """A member gone mad, with a thousand messages at once, keeps nobody from being heard."""
     pool, leader = duo()
