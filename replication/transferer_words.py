@@ -235,7 +235,7 @@ def read_arrived(event: TransfererEvent, staged: Sequence[Path], *, is_folder: b
     starts: tuple[Start, ...]
     if is_folder:
         starts = (_start(event.get("staging") or "nothing", 0, staged[0]),)
-    elif not entries:
+    elif not entries and event.get("total_bytes") == 0:
         # A leadership whose controllee has not written yet: what stands here gives way to nothing.
         starts = (0,) * len(staged)
     elif [entry.get("name") for entry in entries] != [str(place) for place in range(len(staged))]:

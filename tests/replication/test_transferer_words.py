@@ -148,8 +148,10 @@ def test_a_file_that_cannot_have_come_so_is_nonsense(place, change):
 
 def test_nothing_at_all_can_be_received():
     """The state of a leadership whose controllee has not written yet is no file; some files of a list are nonsense."""
-    arrived = words.read_arrived(received([]), STAGED, is_folder=False)
+    arrived = words.read_arrived(received([]) | {"total_bytes": 0}, STAGED, is_folder=False)
     assert (arrived.files, arrived.starts) == ((), (0, 0))
+    with pytest.raises(NonsenseError):
+        words.read_arrived(received([]) | {"total_bytes": 1}, STAGED, is_folder=False)
     with pytest.raises(NonsenseError):
         words.read_arrived(received(ENTRIES[:1]), STAGED, is_folder=False)
 
