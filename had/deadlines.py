@@ -47,6 +47,7 @@ def deadlines(node: Election) -> list[float]:
         found += node.votes.deadlines(node)
     if node.fitness.abstains_since is not None:
         found.append(node.fitness.abstains_until)
+    found.append(node.ledger.patience_ends_at(t))
     if node.ledger.failed_at is not None:
         found.append(node.ledger.failed_at + DISK_RETRY_SECONDS)
     if node.ledger.wanted.directive.pause is not None:

@@ -172,6 +172,7 @@ class Election:
         self._advance()
         if not self._is_finished:
             self._speak()
+        self.ledger.turned(self._now)
         self._due = min(d for d in deadlines(self) if d > self._now)
         return self._effects
 
@@ -187,7 +188,8 @@ class Election:
                 self.ledger.persisted(record)
                 self.voice.has_news |= record.directive.version != (0, 0) and record == self.ledger.wanted
             case PersistFailed(_, error):
-                self._persist_failed(error)
+                self.ledger.refused(self._now)
+                self._cannot_write(error)
             case ControlleeStarted() if self.run is Run.STARTING:
                 self._set_run(Run.RUNNING)
             case ControlleeExited(reason):
@@ -249,9 +251,8 @@ class Election:
             if pool.has_no_votes({event.peer: peer}, self.settings):
                 self._note("condor_in_majority", peer=event.peer)
 
-    def _persist_failed(self, error: str) -> None:
+    def _cannot_write(self, error: str) -> None:
         self._note("record_not_written", error=error)
-        self.ledger.refused(self._now)
         if self.state is State.ELECTION:
             self._become_passive(Reason.cannot_persist)
 
@@ -380,6 +381,8 @@ class Election:
             self._note("abstention_over", abstentions=self.fitness.abstentions)
             self.voice.has_news = True
         self.ledger.retry(self._now)
+        if self.ledger.gives_up(self._now, self.settings.timeout_seconds):
+            self._cannot_write("the disk does not answer")
         self._look_for_leaders()
         forget_strangers(self.peers, self._now)
         self.votes.review(self, self._now)
@@ -497,9 +500,8 @@ class Election:
         """Seconds since this node began to abstain, 0 while its disk is broken, None if it is fit."""
         if self.ledger.is_broken:
             return 0.0
-        since = (
-            self.votes.starved_since if self.fitness.abstains_since is None else self.fitness.abstains_since
-        )
+        since = self.fitness.abstains_since
+        since = self.votes.starved_since if since is None else since
         return None if since is None else self._now - since
 
     def _in_election(self) -> None:

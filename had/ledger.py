@@ -6,6 +6,7 @@ handed to the writer. Nothing may depend on `wanted` that others could see.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import attrs
@@ -22,6 +23,9 @@ MAXIMUM_EPOCH_JUMP = 2**20 * EPOCH_STRIDE
 DISK_RETRY_SECONDS = 1.0
 """How long to wait before writing again after the disk refused."""
 
+DISK_PATIENCE_SECONDS = 1.0
+"""A disk that has not written everything for so long, and for T, hangs: nobody may wait for this node meanwhile."""
+
 
 @attrs.define
 class Ledger:
@@ -32,6 +36,10 @@ class Ledger:
     emit: Callable[[Effect], None]
     #: When the disk last refused, None while it works.
     failed_at: float | None = None
+    #: Since when the disk has something to write, None while it has nothing; as of the end of a turn.
+    awaited_since: float | None = None
+    #: It was given up to wait for the disk, though its answer still counts.
+    is_hanging: bool = False
     #: The epoch that this node made and had written, to lead with; 0 for none.
     claim: int = 0
     #: The largest epoch known when the claim was made.
@@ -56,11 +64,17 @@ class Ledger:
         """Believe the disk."""
         self.record = record
         self.failed_at = None
+        if record == self.wanted:
+            self._answered()
 
     def refused(self, now: float) -> None:
         """Give up the claim; what was wanted stays wanted, since a later write may have succeeded already."""
         self.failed_at = now
         self.claim = 0
+        self._answered()
+
+    def _answered(self) -> None:
+        self.awaited_since, self.is_hanging = None, False
 
     def retry(self, now: float) -> None:
         """Try the disk again when it is time."""
@@ -68,10 +82,28 @@ class Ledger:
             self.failed_at = now
             self.emit(Persist(self.wanted))
 
+    def turned(self, now: float) -> None:
+        """A turn ended: what it wants written is waited for from now on."""
+        if self.awaited_since is None and self.failed_at is None and self.record != self.wanted:
+            self.awaited_since = now
+
+    def patience_ends_at(self, timeout_seconds: float) -> float:
+        """When the disk will have hung for too long; infinite if it owes nothing, or is given up already."""
+        if self.awaited_since is None or self.is_hanging:
+            return math.inf
+        return self.awaited_since + max(DISK_PATIENCE_SECONDS, timeout_seconds)
+
+    def gives_up(self, now: float, timeout_seconds: float) -> bool:
+        """Whether the disk has hung for too long by now, told once; the claim is given up with it."""
+        if now < self.patience_ends_at(timeout_seconds):
+            return False
+        self.is_hanging, self.claim = True, 0
+        return True
+
     @property
     def is_broken(self) -> bool:
-        """Whether the last write failed: this node can promise nothing."""
-        return self.failed_at is not None
+        """Whether the last write failed or does not come back: this node can promise nothing."""
+        return self.failed_at is not None or self.is_hanging
 
     def make_claim(self, my_id: int, above: int = 0) -> bool:
         """Have an epoch of our own written that is above every one we know; False if they are used up.

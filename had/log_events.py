@@ -39,7 +39,10 @@ EVENTS: Final[dict[str, tuple[Level, str]]] = {
     **PEER_EVENTS,
     "peer_denied": (ERROR, "A member answers, but denies us; it is alive, so it is never elected over."),
     # What must be durable.
-    "record_not_written": (ERROR, "The epoch could not be written; this node does not lead until it can be."),
+    "record_not_written": (
+        ERROR,
+        "The epoch could not be written, or the disk does not answer; this node does not lead until it can be.",
+    ),
     "epoch_file_not_written": (ERROR, "HAD_EPOCH_FILE could not be replaced; the controllee has HAD_EPOCH."),
     "epochs_exhausted": (ERROR, "No epoch is left below 2^31; HAD_DIR must be renewed on all members."),
     # The controllee.

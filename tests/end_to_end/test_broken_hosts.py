@@ -150,6 +150,30 @@ def test_frozen_disk_below_the_log(make_pool, freezing_disk):
     pool.wait_settled(leader)
 
 
+@pytest.mark.root
+@pytest.mark.timed
+def test_frozen_disk_of_the_next_in_line(make_pool, freezing_disk):
+    """A member whose disk takes no write is waited for no longer than a second or T; when it does again it can lead."""
+    folder, freeze, thaw = freezing_disk
+    pool = make_pool(3, timeout_seconds=1)
+    second, third = pool[1], pool[2]
+    second.configure(HAD_DIR=folder / "had")
+    pool.start()
+    leader = pool.wait_settled(pool[0])
+    freeze()
+    at = leader.kill_host()
+    after = pool.wait_new_life(at, 8)
+    assert after.node == third.index
+    assert after.began - at <= 1.5 * 1 + 0.5 + 1
+    assert second.logged("record_not_written", "the disk does not answer")
+    assert second.status()["state"] == "passive"
+    thaw()
+    pool.wait_settled(third)
+    third.kill_host()
+    pool.wait_settled(second)
+    assert pool.overlap_seconds() == 0
+
+
 @pytest.mark.parametrize("which", ["command port", "HTTP port"])
 def test_port_in_use(make_pool, which):
     """A port that another program has is status 1, with the address and the knobs; the rest of the pool elects."""

@@ -1,12 +1,21 @@
 """Durable before visible: a record counts when the disk has said so, and a claim to an epoch with it."""
 
+import math
+
 import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from had.events import Directive, Persist, Record
-from had.ledger import DISK_RETRY_SECONDS, MAXIMUM_EPOCH, MAXIMUM_EPOCH_JUMP, Ledger, owner
+from had.ledger import (
+    DISK_PATIENCE_SECONDS,
+    DISK_RETRY_SECONDS,
+    MAXIMUM_EPOCH,
+    MAXIMUM_EPOCH_JUMP,
+    Ledger,
+    owner,
+)
 from tests.had.speakers import MEMBERS, A, B, C
 
 
@@ -150,6 +159,75 @@ def test_a_disk_that_refused_is_tried_again_each_second():
     ledger.retry(10.0 + DISK_RETRY_SECONDS + 0.5)
     assert effects == [Persist(Record(7))] * 2
     ledger.persisted(Record(7))
+    assert not ledger.is_broken
+
+
+def hanging():
+    """A ledger whose disk has a claim to write since 10.0 and was given up; and what it ordered."""
+    ledger, effects = ledger_with(5)
+    ledger.turned(9.0)
+    ledger.make_claim(1)
+    ledger.turned(10.0)
+    ledger.turned(10.5)
+    assert ledger.patience_ends_at(0.2) == 10.0 + DISK_PATIENCE_SECONDS
+    assert ledger.patience_ends_at(3.0) == 13.0
+    assert not ledger.gives_up(12.9, 3.0)
+    assert not ledger.is_broken
+    assert ledger.gives_up(13.0, 3.0)
+    return ledger, effects
+
+
+def test_a_disk_that_does_not_answer_is_given_up_once():
+    """After a second, and after T, the node promises nothing; it is told once, and nothing more is written meanwhile."""
+    ledger, effects = hanging()
+    assert ledger.is_broken
+    assert ledger.claim == 0
+    assert not ledger.gives_up(14.0, 3.0)
+    assert ledger.patience_ends_at(3.0) == math.inf
+    ledger.retry(20.0)
+    assert len(effects) == 1
+
+
+def test_a_disk_that_owes_nothing_is_not_waited_for():
+    """However long nothing was written."""
+    ledger, effects = ledger_with(5)
+    ledger.turned(1.0)
+    assert ledger.patience_ends_at(3.0) == math.inf
+    ledger.keep(Record(7))
+    ledger.turned(2.0)
+    ledger.persisted(effects[-1].record)
+    assert ledger.patience_ends_at(3.0) == math.inf
+    ledger.keep(Record(9))
+    ledger.turned(50.0)
+    assert ledger.patience_ends_at(3.0) == 53.0
+
+
+def test_a_disk_that_answers_after_all_is_good_again():
+    """When all that was wanted is written, and not before; the next claim is a new epoch."""
+    ledger, effects = hanging()
+    claimed = effects[-1].record
+    ledger.keep(Record(300))
+    ledger.persisted(claimed)
+    assert ledger.is_broken
+    ledger.persisted(Record(300))
+    assert not ledger.is_broken
+    assert not ledger.has_claim
+    ledger.make_claim(1)
+    assert ledger.claim == 3 * 128 + 1
+    ledger.turned(60.0)
+    assert ledger.patience_ends_at(3.0) == 63.0
+
+
+def test_a_disk_that_refuses_after_all_is_tried_each_second():
+    """The error is an answer."""
+    ledger, effects = hanging()
+    ledger.refused(20.0)
+    ledger.turned(20.0)
+    assert ledger.is_broken
+    assert ledger.patience_ends_at(3.0) == math.inf
+    ledger.retry(20.0 + DISK_RETRY_SECONDS)
+    assert len(effects) == 2
+    ledger.persisted(effects[-1].record)
     assert not ledger.is_broken
 
 

@@ -24,7 +24,7 @@ Commands:
     pause n1 [SECONDS] / resume n1       ask n1 to pause and resume automatic failover
     set n1 name=value ...                soft reconfiguration; `hard` as the last word makes it hard
     list n1 n1 n3                        n1 gets a new HAD_LIST
-    disk n1 fails / disk n1 works        writes of the record fail; succeed again
+    disk n1 fails / hangs / works        writes of the record fail; get no answer; succeed again
     slow-stop n1 SECONDS                 the controllee takes so long to stop
     write n1 COUNT                       the controllee writes so many records (with `replicated` in the first block,
                                          which gives every host a replica)
@@ -237,7 +237,13 @@ class Stage:
         node.guard.habits = attrs.evolve(node.guard.habits, stop=(float(seconds), float(seconds)))
 
     def _disk(self, label: str, how: str) -> None:
-        self._node(label).disk.failure = 1.0 if how == "fails" else 0.0
+        node = self._node(label)
+        if how == "works":
+            node.mend_disk(DISK)
+        elif how == "hangs":
+            node.disk.delay = (1e9, 1e9)
+        else:
+            node.disk.failure = 1.0
 
     def _host(self, label: str) -> TandemNode:
         node = self._node(label)
