@@ -166,6 +166,14 @@ class Pool:
             if node.settings != settings:
                 node.reconfigure(settings)
 
+    def bring_back(self, dead: frozenset[str]) -> None:
+        """Put everything back and give it a moment; a daemon that was still ending then is started when it has ended."""
+        while True:
+            self.restore(dead)
+            self.world.run_until(self.world.now + 3 * self.timeout + 1)
+            if all(node.is_up or node.name in dead for node in self.everyone):
+                return
+
     def settle(self, seconds: float, why: str) -> None:
         """Let the pool settle; object if it has not within so many seconds."""
         start = self.world.now

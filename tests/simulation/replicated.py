@@ -282,8 +282,7 @@ def story(pool: ReplicatedPool) -> None:
     if pool.options.majority and 2 * len(dead) >= len(names):
         dead = frozenset()
     world.tell("**", f"all mended, dead for good: {sorted(dead) or 'nobody'}")
-    pool.restore(dead)
-    world.run_until(world.now + 3 * pool.timeout + 1)
+    pool.bring_back(dead)
     for node in pool.nodes:
         if node.is_up and node.machine is not None and (node.machine.is_paused or node.machine.hold):
             node.receive(events.ResumeRequested(pool.next_request()))

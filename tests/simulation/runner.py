@@ -114,8 +114,7 @@ def _recover(pool: Pool) -> None:
             dead = set()
     world.run_until(world.now + 1.1)  # reconfigurations under way are done by then
     world.tell("**", f"all mended, dead for good: {sorted(dead) or 'nobody'}")
-    pool.restore(frozenset(dead))
-    world.run_until(world.now + 3 * pool.timeout + 1)
+    pool.bring_back(frozenset(dead))
     for node in pool.nodes:
         if node.is_up and node.machine is not None and (node.machine.is_paused or node.machine.hold):
             world.tell("**", f"resume asked of {node.label}")
