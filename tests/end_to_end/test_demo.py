@@ -79,7 +79,7 @@ def test_a_kept_pool_can_be_looked_at_and_stopped(demo):
     argv = [sys.executable, "-m", "had.ctl", "status", "-c", configuration]
     seen = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (seen.returncode, "The pool is in order" in seen.stderr) == (0, True), seen.stderr
-    assert (demo.folder / "127.0.0.1:51450" / "log" / "HADLog").stat().st_size > 0
+    assert (demo.folder / "127.0.0.1:21450" / "log" / "HADLog").stat().st_size > 0
     status, _, err = demo()
     assert (status, "a demo still runs in" in err) == (2, True)
     status, out, _ = demo("--stop")

@@ -8,8 +8,8 @@ from daemoncore.config.configuration import load
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "sample-configs" / "demo" / "had.conf"
-MEMBERS = [f"127.0.0.{number}:51450" for number in (1, 2, 3)]
-REPLICAS = [f"127.0.0.{number}:41450" for number in (1, 2, 3)]
+MEMBERS = [f"127.0.0.{number}:21450" for number in (1, 2, 3)]
+REPLICAS = [f"127.0.0.{number}:21440" for number in (1, 2, 3)]
 
 
 def load_for(local_name=None, **environment):

@@ -197,7 +197,7 @@ def test_the_demo():
     for number in (1, 2, 3):
         configuration = load(path, local_name=f"manager{number}", environment={"PWD": "/demo"})
         settings = settings_from(configuration, network, environment={})
-        assert settings.me.name == f"127.0.0.{number}:51450"
+        assert settings.me.name == f"127.0.0.{number}:21450"
         assert settings.control.argv[0] == "/usr/bin/python3"
 
 

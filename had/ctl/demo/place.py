@@ -18,7 +18,7 @@ import had
 #: Names the folder as ours, and says what it is.
 MARK = "MADE-BY-HADCTL-DEMO"
 #: The ports of sample-configs/demo/had.conf: HAD_PORT, HAD_HTTP_PORT, REPLICATION_PORT and REPLICATION_HTTP_PORT.
-PORTS = (51450, 51480, 41450, 51481)
+PORTS = (21450, 21480, 21440, 21481)
 MANAGERS = ("manager1", "manager2", "manager3")
 
 
