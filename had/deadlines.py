@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from had.fitness import start_ends_at
 from had.ledger import DISK_RETRY_SECONDS
-from had.pool import listening_seconds
+from had.pool import listening_seconds, succession_seconds
 from had.speech import condor_kind
 from had.transitions import State
 
@@ -37,7 +37,8 @@ def deadlines(node: Election) -> list[float]:
             node.awaits_until,
             node.candidacy_since + t / 4,
         ]
-        found += [p.heard_at + t / 2 for p in node.peers.values() if p.names_successor]
+        wait = succession_seconds(node.settings)
+        found += [p.heard_at + wait for p in node.peers.values() if p.names_successor]
     if node.state is State.LEADER:
         found += [node.fitness.restart_at, start_ends_at(node.run_since, node.settings)]
         found.append(node.fitness.yields_from)

@@ -180,7 +180,12 @@ def successor_wait_seconds(peers: Peers, successor: Member | None, settings: Ele
         return 0.0
     if successor in peers and peers[successor].is_ours is False:
         return 1.5 * settings.condor_interval_seconds
-    return settings.timeout_seconds / 2
+    return succession_seconds(settings)
+
+
+def succession_seconds(settings: ElectionSettings) -> float:
+    """How long a successor of ours may take to lead: T/2, and T where it has to be voted for, each vote being written first."""
+    return settings.timeout_seconds / (1 if settings.require_majority else 2)
 
 
 def claimant(
@@ -243,7 +248,7 @@ def offers(peers: Peers, now: float, me: Member) -> list[Report]:
 
 
 def is_successor_due(peers: Peers, now: float, settings: ElectionSettings, epoch: int) -> bool:
-    """Whether a leader that just stepped down named another member, which is given T/2 to start.
+    """Whether a leader that just stepped down named another member, which is given its time to start.
 
     The successor's claim to an epoch may have come round already; nobody else's may.
     """
@@ -251,7 +256,7 @@ def is_successor_due(peers: Peers, now: float, settings: ElectionSettings, epoch
         r.claim.successor not in {None, settings.me}
         and r.claim.state is not State.LEADER
         and (r.claim.offer_epoch >= epoch or owner(epoch, settings.members) == r.claim.successor)
-        and now < r.heard_at + settings.timeout_seconds / 2
+        and now < r.heard_at + succession_seconds(settings)
         and not is_gone(peers, r.claim.successor)
         for r in reports(peers, now, notable_only=True, with_last_words=True)
     )

@@ -436,10 +436,12 @@ def test_a_candidacy_is_answered_by_its_own_number(peers, is_proved_gone, is_ans
 
 
 def test_the_field_is_left_to_a_successor_for_a_while():
-    """Ours has T/2; a real condor_had, which has to elect itself, one and a half of its intervals; nobody nothing."""
+    """Ours has T/2, and T where it needs votes; a real condor_had, which has to elect itself, one and a half of its intervals; nobody nothing."""
     real = heard(A, 10.0)
     real.is_ours = False
     assert pool.successor_wait_seconds({}, None, SETTINGS) == 0.0
     assert pool.successor_wait_seconds(by_member(heard(A, 10.0)), A, SETTINGS) == T / 2
+    voting = attrs.evolve(SETTINGS, require_majority=True)
+    assert pool.successor_wait_seconds(by_member(heard(A, 10.0)), A, voting) == T
     interval = SETTINGS.condor_interval_seconds
     assert pool.successor_wait_seconds(by_member(real), A, SETTINGS) == 1.5 * interval
