@@ -4,7 +4,9 @@ Whoever merged a conflict notes it with its own copy. Everybody else only hears 
 know were to restart before the conflict's owner comes back, it would be merged again and what it charged be charged twice.
 
 What is remembered is a fact for ever, *this version holds that conflict*, so facts are only added, the oldest go when
-there are too many, and of a conflict that was merged twice, into two histories, the later one counts. A damaged file is as good as none: it is heard again from whoever still knows.
+there are too many, and of a conflict that was merged twice, into two histories, the later one counts. A damaged file is as
+good as none: it is heard again from whoever still knows. What a full disk did not take is known in memory, and written with
+the next fact.
 """
 
 from __future__ import annotations

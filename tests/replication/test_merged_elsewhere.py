@@ -98,7 +98,7 @@ def test_a_folder_in_its_place_is_none(path):
 
 
 def test_what_could_not_be_written_is_written_later(path):
-    """It is known all the time, and written as soon as there is room."""
+    """It is known all the time, and written with the next call, once there is room."""
     disk = FillingDisk()
     facts = MergedElsewhere(path, disk)
     disk.is_full = True
