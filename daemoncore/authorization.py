@@ -78,8 +78,18 @@ _FALLS_BACK: Final[Mapping[Level, Level]] = {
     Level.ADVERTISE_SCHEDD: Level.DAEMON,
     Level.ADVERTISE_MASTER: Level.DAEMON,
 }
-#: What condor_master's own children may do without being listed (it hands them the family session).
-_FAMILY_LEVELS: Final = frozenset({Level.DAEMON, Level.ADMINISTRATOR})
+#: What condor_master's own children may do without being listed; it hands them the family session (daemon_core.cpp).
+_FAMILY_LEVELS: Final = frozenset(
+    {
+        Level.ADMINISTRATOR,
+        Level.DAEMON,
+        Level.NEGOTIATOR,
+        Level.CLIENT,
+        Level.ADVERTISE_MASTER,
+        Level.ADVERTISE_SCHEDD,
+        Level.ADVERTISE_STARTD,
+    }
+)
 _EVERYBODY: Final = frozenset({"*", "*/*"})
 _SEPARATORS: Final = re.compile(r"[,\s]+")
 

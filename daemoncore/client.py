@@ -7,7 +7,8 @@ The caller sets deadlines with cancel scopes around the calls. What can go wrong
 what became of the peer: `ConnectionRefused` means that nobody listens, `Denied` that somebody does and knows us not.
 Addresses are numeric: names are looked up beforehand, because looking one up may start a thread and may take seconds.
 
-Sessions are kept from call to call. When a server does not know one any more, it says so, and the call negotiates
+Sessions are kept from call to call. A daemon that condor_master started has one from the start, good for all others that it
+started on this host. When a server does not know one any more, it says so, and the call negotiates
 anew on a second connection without bothering the caller.
 """
 
@@ -36,8 +37,9 @@ from daemoncore.cedar.handshake import Outcome, Peer
 from daemoncore.cedar.packets import AFTER_AUTHENTICATION
 from daemoncore.cedar.policy import Wish
 from daemoncore.cedar.scalars import MessageReader, MessageWriter
-from daemoncore.cedar.sessions import ClientSessions
+from daemoncore.cedar.sessions import ClientSessions, Session
 from daemoncore.cedar.stream import Stream
+from daemoncore.local_addresses import is_bindable
 from daemoncore.security import Security
 
 _CHUNK_BYTES: Final = 64 * 1024
@@ -192,6 +194,8 @@ class Client:
         """
         self.security = security
         self.sessions = ClientSessions() if sessions is None else sessions
+        #: Servers on this host that are none of our family.
+        self._others: set[str] = set()
         self._source_address = source_address
         self._user_timeout_seconds = user_timeout_seconds
         self._now = now
@@ -207,7 +211,8 @@ class Client:
         Raises:
             CallFailed: one of its kinds.
         """
-        session = self.sessions.find(str(address.sinful()), command, self._now())
+        place = str(address.sinful())
+        session = self.sessions.find(place, command, self._now()) or self._family_session(address)
         request = ClientRequest(
             command=int(command),
             policy=self.security.client_policy,
@@ -215,7 +220,7 @@ class Client:
             session=session,
             asked_about=asked_about,
             client_name=self.security.ourselves.subsystem,
-            address=str(address.sinful()),
+            address=place,
         )
         try:
             return await self._call(address, request)
@@ -223,7 +228,21 @@ class Client:
             if session is None or denied.outcome is not Outcome.SESSION_NOT_FOUND:
                 raise
         self.sessions.drop(session.identifier)
+        if session is self.security.family:
+            self._others.add(place)
         return await self._call(address, attrs.evolve(request, session=None))
+
+    def _family_session(self, address: Address) -> Session | None:
+        """Return the session of our condor_master's daemons for a server that may be one of them.
+
+        One on this host may be. It is asked; and if it does not know the session, it is remembered not to be.
+        """
+        family = self.security.family
+        is_possible = family is not None and str(address.sinful()) not in self._others
+        return family if is_possible and self._is_here(address.host) else None
+
+    def _is_here(self, host: str) -> bool:
+        return host == self._source_address or is_bindable(host)
 
     async def _call(self, address: Address, request: ClientRequest) -> Connection:
         transport = await self._dial(address)

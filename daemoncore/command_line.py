@@ -18,6 +18,7 @@ import trio
 
 from daemoncore.config import ConfigurationError, Problem
 from daemoncore.early_signals import EarlySignals
+from daemoncore.inheritance import InheritanceError, read_inheritance
 from daemoncore.process import open_standard_files
 from daemoncore.startup import Options, StartError
 from daemoncore.version import VERSION
@@ -67,7 +68,7 @@ def parser(program: str, description: str) -> argparse.ArgumentParser:
     made.add_argument(
         "-p", dest="port", type=int, metavar="PORT", help="the port to listen on, if several fit"
     )
-    made.add_argument("-sock", metavar="NAME", help="accepted; a shared port is not used in this version")
+    made.add_argument("-sock", metavar="NAME", help="our name behind a shared port")
     made.add_argument(
         "-local-name", "--local-name", metavar="NAME", help="prefix of settings for this instance"
     )
@@ -87,11 +88,11 @@ def main(program: Program[Loaded], argv: Sequence[str] | None = None) -> int:
     # A child of condor_master starts with all signals blocked.
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     arguments = parser(program.name, program.description).parse_args(argv)
-    options = Options(arguments.config, arguments.local_name, arguments.port, arguments.is_terminal)
     environment = dict(os.environ)
     try:
+        options = _options(arguments, environment)
         loaded = program.load(options, environment)
-    except ConfigurationError as error:
+    except (ConfigurationError, InheritanceError) as error:
         _complain(str(error))
         return CONFIGURATION_REFUSED
     if arguments.check:
@@ -108,6 +109,21 @@ def main(program: Program[Loaded], argv: Sequence[str] | None = None) -> int:
     for failure in failures:
         _complain(f"{program.name}: {failure}")
     return FAILED if failures else ASKED_TO_STOP
+
+
+def _options(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Options:
+    """Put what the command line says beside what condor_master hands down; `--check` takes nothing over."""
+    inheritance = None if arguments.check else read_inheritance(environment)
+    if inheritance is not None:
+        inheritance.keep_from_children()
+    return Options(
+        arguments.config,
+        arguments.local_name,
+        arguments.port,
+        arguments.is_terminal,
+        arguments.sock,
+        inheritance,
+    )
 
 
 def _complain(text: str) -> None:

@@ -13,6 +13,11 @@ LIFE_EVENTS: Final[dict[str, tuple[Level, str]]] = {
     "daemon_started": (ALWAYS, "The daemon listens and takes part; the fields say as whom and with whom."),
     "daemon_stopped": (ALWAYS, "The daemon ends because it was asked to."),
     "stop_requested": (ALWAYS, "SIGTERM (graceful), SIGQUIT (fast) or a command asked the daemon to stop."),
+    "parent_unreachable": (
+        WARNING,
+        "condor_master, which started this daemon, could not be told that it lives or is ready; told once in a row.",
+    ),
+    "parent_gone": (ERROR, "condor_master, which started this daemon, is gone; the daemon ends at once."),
     "start_refused": (ERROR, "The daemon cannot start; the error says why."),
     "configuration_warning": (WARNING, "Something in the configuration is odd, but can be lived with."),
     "configuration_changed": (

@@ -111,6 +111,7 @@ class Link:
         is_heard: whether the member's own connection to us is open.
         stream_command: opens a stream to one of our own kind, and is the command of each letter on it.
         asked_about: the command that a member of unknown kind is asked to let us give.
+        address_of: gives a member's whole address, its name behind a shared port included.
     """
 
     def __init__(
@@ -124,7 +125,9 @@ class Link:
         *,
         stream_command: Command,
         asked_about: Command,
+        address_of: Callable[[Member], Address] = Address.parse,
     ) -> None:
+        self._address_of = address_of
         self._is_heard = is_heard
         self._member = member
         self._client = client
@@ -222,7 +225,7 @@ class Link:
                 await self._post_letter(connection, letter)
 
     async def _connect(self, command: Command, asked_about: Command | None = None) -> Connection:
-        address = Address.parse(self._member)
+        address = self._address_of(self._member)
         seconds = max(self._timeout_seconds() / 2, MINIMUM_DIAL_SECONDS)
         with trio.move_on_after(seconds):
             return await self._client().connect(address, command, asked_about=asked_about)
@@ -318,9 +321,20 @@ class Link:
             self._ears.denied(self._member)
         # A killed daemon's connections all end at once, and its last words are read first. While its own
         # connection is open, a refusal is a firewall's; the end of that connection has us dial again.
-        elif isinstance(failure, ConnectionRefused) and not self._is_heard(self._member):
+        elif _is_gone(failure) and not self._is_heard(self._member):
             self._ears.refused(self._member)
         return False
+
+
+def _is_gone(failure: CallFailed) -> bool:
+    """Whether a failed call says that nobody listens there (hard case 4).
+
+    A shared port server takes every connection, and hangs up without a word when the daemon that was asked for is
+    gone; that it is gone itself says nothing of the daemons behind it.
+    """
+    if failure.address.sock is None:
+        return isinstance(failure, ConnectionRefused)
+    return isinstance(failure, Reset) and not failure.has_heard
 
 
 class Links:

@@ -5,7 +5,7 @@ that the network could say comes in as functions, so that the rules are tested w
 """
 
 import fnmatch
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import attrs
 
@@ -85,16 +85,41 @@ class Examination:
 
 
 def read_members(knob: str, examination: Examination) -> tuple[Member, ...]:
-    """Return the members that a list knob names; entries that are none are refused and left out."""
+    """Return the members that a list knob names; entries that are none are refused and left out.
+
+    An entry with the shared port's number is reached through it, if HAD_USE_SHARED_PORT (or its sibling for
+    REPLICATION_LIST) says so; it then has the daemons' common name there, unless it names another itself.
+    """
     members = []
     for entry in examination.items(knob):
-        member = _read_member(knob, entry, examination)
+        member = _read_member(knob, entry, examination, shared_port_of(knob, examination.configuration))
         if member is not None:
             members.append(member)
     return tuple(members)
 
 
-def _read_member(knob: str, entry: str, examination: Examination) -> Member | None:
+@attrs.frozen
+class SharedPort:
+    """The port that daemons share, and the name that those of one kind have behind it on every host."""
+
+    port: int
+    sock: str
+
+
+def shared_port_of(knob: str, configuration: Configuration) -> SharedPort | None:
+    """Return through what the daemons of a list are reached; None when each has a port of its own.
+
+    A real condor_had gives every entry of its list its own name as well (HTCondor, StateMachine.cpp), so one name
+    serves all hosts.
+    """
+    subsystem = "REPLICATION" if knob == "REPLICATION_LIST" else "HAD"
+    if not configuration.get(f"{subsystem}_USE_SHARED_PORT"):
+        return None
+    port, sock = configuration.get("SHARED_PORT_PORT"), configuration.text(f"{subsystem}_SOCKET_NAME")
+    return SharedPort(port, sock) if isinstance(port, int) and sock else None
+
+
+def _read_member(knob: str, entry: str, examination: Examination, shared: SharedPort | None) -> Member | None:
     try:
         address = Address.parse(entry)
     except ValueError as error:
@@ -105,6 +130,8 @@ def _read_member(knob: str, entry: str, examination: Examination) -> Member | No
     except OSError as error:
         examination.refuse(knob, f"names {address.host}, which cannot be resolved: {error.strerror or error}")
         return None
+    if shared is not None and address.sock is None and address.port == shared.port:
+        address = attrs.evolve(address, sock=shared.sock)
     return Member(entry, address, attrs.evolve(address, host=numbers[0]))
 
 
@@ -114,9 +141,9 @@ def check_lists(members: Sequence[Member], witnesses: Sequence[Member], examinat
         for first, second in _duplicates(group):
             same = f"{first} twice" if first == second else f"{first} and {second}, which are the same"
             examination.refuse(knob, f"must name each member once (got {same})")
-    candidates = {member.numeric for member in members}
+    candidates = {member.name for member in members}
     for witness in witnesses:
-        if witness.numeric in candidates:
+        if witness.name in candidates:
             examination.refuse(
                 "HAD_WITNESS_LIST", f"must not name a member of HAD_LIST (got {witness.entry})"
             )
@@ -125,13 +152,38 @@ def check_lists(members: Sequence[Member], witnesses: Sequence[Member], examinat
 
 
 def _duplicates(group: Iterable[Member]) -> list[tuple[str, str]]:
-    seen: dict[Address, str] = {}
+    seen: dict[str, str] = {}
     found = []
     for member in group:
-        if member.numeric in seen:
-            found.append((seen[member.numeric], member.entry))
-        seen.setdefault(member.numeric, member.entry)
+        if member.name in seen:
+            found.append((seen[member.name], member.entry))
+        seen.setdefault(member.name, member.entry)
     return found
+
+
+def address_of(name: str, everyone: Iterable[Member], me: Member) -> Address:
+    """Return a member's whole address; one that no list names is taken to be reached as `me` is."""
+    known = next((member.numeric for member in everyone if member.name == name), None)
+    address = Address.parse(name)
+    is_like_me = address.port == me.numeric.port
+    return known or (attrs.evolve(address, sock=me.numeric.sock) if is_like_me else address)
+
+
+def find_named(labels: Mapping[str, str], text: str) -> str | None:
+    """Return the member that an operator means, by its entry or its numeric address; None when there is no such one.
+
+    Args:
+        labels: the entry of each member, by its name.
+        text: what the operator wrote.
+    """
+    for member, entry in labels.items():
+        if text in {member, entry}:
+            return member
+    try:
+        name = str(Address.parse(text))
+    except ValueError:
+        return None
+    return name if name in labels else None
 
 
 def compare_lists(members: Sequence[Member], replicas: Sequence[Member]) -> list[str]:
@@ -190,7 +242,7 @@ def _named_self(
     except (ValueError, OSError):
         address = None
     for member in everyone:
-        if named == member.entry or address == member.address or numeric == member.numeric:
+        if named == member.entry or _is_same(address, member.address) or _is_same(numeric, member.numeric):
             if port is not None and port != member.numeric.port:
                 examination.refuse(
                     "HAD_SELF", f"is {member.entry}, but the daemon was told to listen on port {port}"
@@ -198,6 +250,11 @@ def _named_self(
             return member
     examination.refuse("HAD_SELF", f"must be an entry of HAD_LIST or HAD_WITNESS_LIST (got {named})")
     return None
+
+
+def _is_same(named: Address | None, entry: Address) -> bool:
+    """Whether two addresses are one, whatever is said of a name behind a shared port."""
+    return named is not None and (named.host, named.port) == (entry.host, entry.port)
 
 
 def _allowed_hosts(examination: Examination) -> tuple[str, ...] | None:

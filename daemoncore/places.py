@@ -60,3 +60,11 @@ def read_log(examination: Examination, subsystem: str, *, is_terminal: bool) -> 
         knob, _blank, message = str(error).partition(" ")
         examination.refuse(knob, message)
         return None
+
+
+def socket_folder(configuration: Configuration) -> Path:
+    """Return DAEMON_SOCKET_DIR, where a shared port server looks for daemons (shared_port_endpoint.cpp)."""
+    text = configuration.text("DAEMON_SOCKET_DIR") or "auto"
+    lock = configuration.text("LOCK")
+    assert lock is not None, "LOCK has a default"
+    return Path(lock) / "daemon_sock" if text == "auto" else Path(text)

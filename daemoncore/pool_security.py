@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import attrs
+
 from daemoncore import local_addresses
 from daemoncore.authorization import Get
 from daemoncore.config import Configuration, ConfigurationError, Problem
 from daemoncore.config.problems import Source
+from daemoncore.inheritance import Inheritance
 from daemoncore.membership import HOST_NETWORK, Examination, read_members
 from daemoncore.security import (
     Security,
@@ -60,6 +63,13 @@ def security_of(configuration: Configuration, *, is_tool: bool, subsystem: str =
     except SecurityError as error:
         source = Source("security")
         raise ConfigurationError(Problem(source, text) for text in error.problems) from error
+
+
+def in_family(security: Security, configuration: Configuration, inheritance: Inheritance | None) -> Security:
+    """Return the settings with the session that condor_master handed down, unless SEC_USE_FAMILY_SESSION is false."""
+    if inheritance is None or not configuration.get("SEC_USE_FAMILY_SESSION"):
+        return security
+    return attrs.evolve(security, family=inheritance.family)
 
 
 def _addresses(name: str) -> Sequence[str]:

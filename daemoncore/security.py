@@ -21,6 +21,7 @@ import attrs
 from daemoncore.authorization import AddressesOf, AuthorizationError, Authorizer, Get, Level, settings_of
 from daemoncore.cedar.handshake import Ourselves
 from daemoncore.cedar.policy import AES, SecurityPolicy, Wish, canonical_method, method_named, split_list
+from daemoncore.cedar.sessions import Session
 from daemoncore.credentials import Complain, Credentials, CredentialSettings
 
 #: Seconds that a session lives by default, for daemons and for tools (condor_secman.cpp).
@@ -53,6 +54,8 @@ class Security:
     credentials: Credentials
     #: Methods in the settings that this program does not speak.
     unknown_methods: tuple[str, ...] = ()
+    #: The session of all daemons that one condor_master started, if it started us: no method of login is needed on it.
+    family: Session | None = attrs.field(default=None, repr=False)
 
     @property
     def client_policy(self) -> SecurityPolicy:

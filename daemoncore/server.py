@@ -41,6 +41,7 @@ from daemoncore.server_connection import (
     ServerLimits,
     ServerObserver,
 )
+from daemoncore.shared_port import SharedPortListener
 
 #: A reason is told again for the same address after this time.
 _REPEAT_SECONDS: Final = 60.0
@@ -53,6 +54,7 @@ _NOTHING: Final = {
     Command.DC_NOP_WRITE: Level.WRITE,
     Command.DC_NOP_NEGOTIATOR: Level.NEGOTIATOR,
     Command.DC_NOP_ADMINISTRATOR: Level.ADMINISTRATOR,
+    Command.DC_NOP_OWNER: Level.ADMINISTRATOR,
     Command.DC_NOP_CONFIG: Level.CONFIG,
     Command.DC_NOP_DAEMON: Level.DAEMON,
 }
@@ -84,6 +86,7 @@ class CommandServer:
             now: the clock that sessions live by, in seconds since 1970.
         """
         self.sessions = SessionCache() if sessions is None else sessions
+        self.sessions.family = security.family
         self.security = security
         self.limits = limits or affordable_limits()
         self.observer = observer
@@ -122,13 +125,22 @@ class CommandServer:
         """Go on with other settings. Sessions are forgotten, since they were made under the old ones."""
         self.security = security
         self.sessions.clear()
+        self.sessions.family = security.family
 
     async def serve(self, listeners: Sequence[trio.SocketListener]) -> None:
         """Accept connections until cancelled."""
         async with trio.open_nursery() as nursery:
             await trio.serve_listeners(self._serve_socket, list(listeners), handler_nursery=nursery)
 
-    async def _serve_socket(self, stream: trio.SocketStream) -> None:
+    async def serve_behind(self, behind: SharedPortListener) -> None:
+        """Take the connections that a shared port server passes to us, until cancelled."""
+
+        async def take(stream: trio.SocketStream) -> None:
+            await self._serve_socket(stream, behind.sock)
+
+        await behind.serve(take, lambda sentence: self.refuse("protocol", "shared port", sentence))
+
+    async def _serve_socket(self, stream: trio.SocketStream, sock: str | None = None) -> None:
         try:
             peer, here = stream.socket.getpeername(), stream.socket.getsockname()
             stream.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NODELAY, 1)
@@ -137,7 +149,7 @@ class CommandServer:
             await trio.aclose_forcefully(stream)
             return
         await self.serve_connection(
-            stream, address=_numeric(peer[0]), endpoint=Endpoint(_numeric(here[0]), here[1])
+            stream, address=_numeric(peer[0]), endpoint=Endpoint(_numeric(here[0]), here[1], sock)
         )
 
     async def serve_connection(self, stream: trio.abc.Stream, *, address: str, endpoint: Endpoint) -> None:

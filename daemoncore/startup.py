@@ -15,6 +15,7 @@ import trio
 from daemoncore.address import Address
 from daemoncore.durable import DurableError
 from daemoncore.http import AddressError, listen
+from daemoncore.inheritance import Inheritance
 from daemoncore.state_folder import StateFolder
 
 CLAIM_SECONDS: Final = 2.0
@@ -29,12 +30,16 @@ class StartError(Exception):
 
 @attrs.frozen
 class Options:
-    """What the command line says."""
+    """What the command line says, and who started us."""
 
     config: str | None = None
     local_name: str | None = None
     port: int | None = None
     is_terminal: bool = False
+    #: `-sock`: our name behind a shared port.
+    sock: str | None = None
+    #: What condor_master handed down, when it started us.
+    inheritance: Inheritance | None = None
 
 
 async def claim_folder(had_dir: Path, program: str, entry: str, owner: tuple[int, int] | None) -> StateFolder:

@@ -20,17 +20,21 @@ from daemoncore.address import Address
 from daemoncore.cedar.commands import Command
 from daemoncore.children import Children
 from daemoncore.client import Client
+from daemoncore.command_port import open_command_port
 from daemoncore.driver import Driver, Machine
 from daemoncore.early_signals import EarlySignals
 from daemoncore.http import HttpServer
+from daemoncore.inheritance import Inheritance
 from daemoncore.life import Life
 from daemoncore.links import Link, Links
 from daemoncore.log import DaemonLog, serve_logger
+from daemoncore.membership import find_named
 from daemoncore.metrics import DaemonMetrics
 from daemoncore.pages import Pages, health_limit_seconds
+from daemoncore.parent import Parent
 from daemoncore.security import Security
 from daemoncore.server import CommandServer
-from daemoncore.startup import Options, StartError, listen_for_commands, listen_for_pages
+from daemoncore.startup import Options, StartError, listen_for_pages
 from daemoncore.version import REVISION, VERSION
 from had.controllee import GuardedControllee
 from had.custody import Informed
@@ -39,7 +43,6 @@ from had.election_settings import ElectionSettings, Member
 from had.events import Event, Finished, Heard, Reconfigured, StopRequested, Tick
 from had.letters import Ears, Letters
 from had.loading import Loaded, load
-from had.metrics import HadMetrics
 from had.node import (
     Durable,
     disaster_program,
@@ -47,6 +50,7 @@ from had.node import (
     make_custody,
     make_election,
     make_hands,
+    make_metrics,
     open_durable,
     reins,
 )
@@ -91,7 +95,7 @@ class Daemon:
             "had", version=VERSION, revision=REVISION, start_time=time.time(), routes=ROUTES
         )
         self._common.configuration_loaded(time.time(), self.settings.shared_hash)
-        self._metrics = self._make_metrics()
+        self._metrics = make_metrics(self.settings, self._common)
         self._on_change = self._make_on_change()
         self._telling = Telling(self._logger, self._metrics, self._labels(), self._on_change)
         self._life = self._make_life(early_signals or EarlySignals())
@@ -130,10 +134,36 @@ class Daemon:
         """Put the parts together and let them run."""
         if durable.damage is not None:
             self._telling.log("record_damaged", text=durable.damage)
-        listeners = await listen_for_commands(self.settings.me.numeric, "HAD_LIST, -p")
+        port = await open_command_port(
+            self.settings.me.numeric, "HAD_LIST, -p", self._options, self.settings.socket_folder
+        )
         web_listeners = await listen_for_pages(
             self.settings.http_address, self.settings.http_port, "HAD_HTTP_ADDRESS, HAD_HTTP_PORT"
         )
+        self._make_parts(durable)
+        async with trio.open_nursery() as nursery:
+            await self._start_controllee_guard(nursery)
+            nursery.start_soon(self._hands.report_writes, self._driver.post)
+            nursery.start_soon(port.serve, self._server)
+            nursery.start_soon(self._links.run)
+            if self._replica is not None:
+                nursery.start_soon(self._replica.run)
+            nursery.start_soon(self._life.run)
+            if self._on_change is not None:
+                nursery.start_soon(self._on_change.run)
+            if web_listeners:
+                nursery.start_soon(self._make_web().serve, web_listeners)
+            self._report_ready()
+            if self._options.inheritance is not None:
+                nursery.start_soon(self._make_parent(self._options.inheritance).run)
+            await self._driver.run()
+            self._life.stopping()
+            await self._flush()
+            nursery.cancel_scope.cancel()
+        self._hands.close()
+        self._telling.log("daemon_stopped", node=self.settings.me.entry)
+
+    def _make_parts(self, durable: Durable) -> None:
         self._election = make_election(self.settings, durable, VERSION)
         self._custody = make_custody(self.settings, durable)
         self._driver = Driver[Event | Informed, Act](
@@ -157,25 +187,6 @@ class Daemon:
         self._common.watch_sessions(self._server.sessions.__len__, lambda: len(self._client().sessions))
         self._service = Service(self._reins())
         self._service.register(self._server)
-        async with trio.open_nursery() as nursery:
-            await self._start_controllee_guard(nursery)
-            nursery.start_soon(self._hands.report_writes, self._driver.post)
-            nursery.start_soon(self._server.serve, listeners)
-            nursery.start_soon(self._links.run)
-            if self._replica is not None:
-                nursery.start_soon(self._replica.run)
-            nursery.start_soon(self._life.run)
-            if self._on_change is not None:
-                nursery.start_soon(self._on_change.run)
-            if web_listeners:
-                nursery.start_soon(self._make_web().serve, web_listeners)
-            self._report_ready()
-            await self._driver.run()
-            self._life.stopping()
-            await self._flush()
-            nursery.cancel_scope.cancel()
-        self._hands.close()
-        self._telling.log("daemon_stopped", node=self.settings.me.entry)
 
     def _machine(self) -> Machine[Event | Informed, Act]:
         """What decides. Without a replica that is the election alone: nobody posts what only the custody takes."""
@@ -232,20 +243,6 @@ class Daemon:
     def _health_limit_seconds(self) -> float:
         return health_limit_seconds(self.settings.connection_timeout_seconds)
 
-    def _make_metrics(self) -> HadMetrics:
-        s = self.settings
-        metrics = HadMetrics(
-            self._common,
-            me=s.me.entry,
-            members=[m.entry for m in s.members],
-            witnesses=[m.entry for m in s.witnesses],
-            controllee=s.control.controllee,
-            now=time.time(),
-            boottime=boottime.now,
-        )
-        metrics.settings(s.connection_timeout_seconds)
-        return metrics
-
     def _make_on_change(self) -> OnChange | None:
         if not self.settings.on_change:
             return None
@@ -267,6 +264,7 @@ class Daemon:
             self._service.is_streaming,
             stream_command=Command.HAD_HEARTBEAT,
             asked_about=Command.HAD_ALIVE_CMD,
+            address_of=self._address_of,
         )
 
     def _make_replica_link(self) -> ReplicaLink:
@@ -276,6 +274,20 @@ class Daemon:
             self._client,
             self._driver.post,
             lambda: self.settings.connection_timeout_seconds,
+            self._telling.log,
+        )
+
+    def _address_of(self, member: Member) -> Address:
+        """A member's whole address, by the settings that are in force when it is dialled."""
+        return self.settings.address_of(member)
+
+    def _make_parent(self, inheritance: Inheritance) -> Parent:
+        return Parent(
+            inheritance,
+            "HAD",
+            self._client,
+            lambda: self.settings.hang_seconds,
+            lambda: self._life.stop(True),
             self._telling.log,
         )
 
@@ -314,20 +326,9 @@ class Daemon:
             stop=self._life.stop,
             wall_clock=time.time,
             reject=self._telling.rejected,
-            find=self._find,
+            find=lambda text: find_named(self._labels(), text),
             log_command=self._telling.commanded,
         )
-
-    def _find(self, text: str) -> Member | None:
-        """The member that an operator means: its entry, or its number."""
-        for member, entry in self._labels().items():
-            if text in {member, entry}:
-                return member
-        try:
-            name = str(Address.parse(text))
-        except ValueError:
-            return None
-        return name if name in self._labels() else None
 
     def status(self) -> Status:
         """The status document as of now."""

@@ -12,7 +12,7 @@ import attrs
 from daemoncore.config import Problem
 from daemoncore.config import load as load_configuration
 from daemoncore.membership import HOST_NETWORK
-from daemoncore.pool_security import is_loopback_only, security_of
+from daemoncore.pool_security import in_family, is_loopback_only, security_of
 from daemoncore.security import Security
 from daemoncore.startup import Options
 from had.settings import Settings, settings_from
@@ -53,4 +53,5 @@ def load(options: Options, environment: Mapping[str, str]) -> Loaded:
         environment=environment,
     )
     security = security_of(configuration, is_tool=False)
+    security = in_family(security, configuration, options.inheritance)
     return Loaded(settings, security, is_loopback_only(configuration))

@@ -16,6 +16,7 @@ import trio
 from daemoncore import boottime
 from daemoncore.children import Children
 from daemoncore.durable import DurableError, SlotStore
+from daemoncore.metrics import DaemonMetrics
 from daemoncore.process import clean_environment
 from daemoncore.startup import StartError, claim_folder
 from daemoncore.state_folder import StateFolder
@@ -33,6 +34,7 @@ from had.custody import Custody
 from had.election import Election
 from had.events import Record
 from had.hands import Hands, Observer, ReplicaSpeaker, Sender
+from had.metrics import HadMetrics
 from had.replica_words import Currency
 from had.settings import Settings
 
@@ -192,6 +194,21 @@ def make_custody(settings: Settings, durable: Durable) -> Custody | None:
     if not settings.election().has_replica:
         return None
     return Custody(settings.custody(), durable.instance, boottime.now())
+
+
+def make_metrics(settings: Settings, common: DaemonMetrics) -> HadMetrics:
+    """Make what counts for Prometheus, beside what every daemon counts."""
+    metrics = HadMetrics(
+        common,
+        me=settings.me.entry,
+        members=[m.entry for m in settings.members],
+        witnesses=[m.entry for m in settings.witnesses],
+        controllee=settings.control.controllee,
+        now=time.time(),
+        boottime=boottime.now,
+    )
+    metrics.settings(settings.connection_timeout_seconds)
+    return metrics
 
 
 def make_election(settings: Settings, durable: Durable, version: str) -> Election:

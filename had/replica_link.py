@@ -27,7 +27,6 @@ from daemoncore.client import (
 )
 from daemoncore.event_log import Tell
 from had.custody_events import Replica, ReplicaAnswered, ReplicaFound, ReplicaLost
-from had.election_settings import Member
 from had.replica_messages import condor_command, decode_answer_untrusted, encode
 from had.replica_words import CurrentAsked, FlushAsked, ToReplica, Withdrawn
 
@@ -64,7 +63,7 @@ class ReplicaLink:
 
     def __init__(
         self,
-        address: Callable[[], Member],
+        address: Callable[[], Address],
         our_sinful: str,
         client: Callable[[], Client],
         post: Callable[[News], None],
@@ -146,7 +145,7 @@ class ReplicaLink:
     async def _connect(
         self, command: Command, asked_about: Command | None = None, seconds: float | None = None
     ) -> Connection:
-        address, limit = Address.parse(self._address()), seconds or self._timeout_seconds()
+        address, limit = self._address(), seconds or self._timeout_seconds()
         with trio.move_on_after(limit):
             return await self._client().connect(address, command, asked_about=asked_about)
         raise TimedOut(address, f"no connection within {limit:g} s")

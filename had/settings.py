@@ -12,6 +12,7 @@ from pathlib import Path
 
 import attrs
 
+from daemoncore.address import Address
 from daemoncore.config import Configuration, ConfigurationError, Problem, load
 from daemoncore.log import LogSettings
 from daemoncore.membership import (
@@ -19,11 +20,12 @@ from daemoncore.membership import (
     Examination,
     Member,
     Network,
+    address_of,
     check_lists,
     find_self,
     read_members,
 )
-from daemoncore.places import had_dir, read_log, read_owner
+from daemoncore.places import had_dir, read_log, read_owner, socket_folder
 from daemoncore.policy_check import check_policy
 from daemoncore.shared_settings import shared_hash
 from had.control_settings import Control, read_control
@@ -73,6 +75,8 @@ class Settings:
         state: the controllee's state, and who looks after it.
         update_interval_seconds: HAD_UPDATE_INTERVAL.
         collectors: COLLECTOR_HOST, as it is spelled.
+        socket_folder: DAEMON_SOCKET_DIR.
+        hang_seconds: HAD_NOT_RESPONDING_TIMEOUT.
         shared_hash: 48 bits over the settings that all members must agree on.
         warnings: what was odd and did not prevent the start, those of the configuration included.
     """
@@ -99,6 +103,8 @@ class Settings:
     state: StateSettings
     update_interval_seconds: float
     collectors: tuple[str, ...]
+    socket_folder: Path
+    hang_seconds: float
     shared_hash: int
     warnings: tuple[Problem, ...] = attrs.field(eq=False)
 
@@ -107,8 +113,12 @@ class Settings:
         """Whether this node votes and never leads."""
         return self.me in self.witnesses
 
+    def address_of(self, name: str) -> Address:
+        """Return a member's whole address, its name behind a shared port included."""
+        return address_of(name, (*self.members, *self.witnesses), self.me)
+
     @property
-    def replica(self) -> str:
+    def replica(self) -> Address:
         """The address of this node's own replica, the entry of REPLICATION_LIST in its place."""
         return next(replica for member, replica in self.state.replicas if member == self.me.name)
 
@@ -212,14 +222,9 @@ def examine(
     check_replication(members, replicas, examination)
     _check_timeout(examination)
     _check_majority(members, witnesses, examination)
-    _check_later_versions(examination)
     check_policy((*members, *witnesses), examination)
     # With a broken list a second complaint about our own entry would only confuse.
     me = None if examination.problems else find_self((*members, *witnesses), port, examination)
-    if me is not None and me.address.sock:
-        examination.refuse(
-            "HAD_LIST", f"must give this node a port of its own in this version (got {me.entry})"
-        )
     control = read_control(examination, environment, is_witness=me in witnesses)
     state = read_state(examination, members, replicas, control)
     owner = read_owner(examination)
@@ -267,6 +272,8 @@ def _settings(
         state=state,
         update_interval_seconds=_number(configuration, "HAD_UPDATE_INTERVAL"),
         collectors=examination.items("COLLECTOR_HOST"),
+        socket_folder=socket_folder(configuration),
+        hang_seconds=_number(configuration, "HAD_NOT_RESPONDING_TIMEOUT"),
         shared_hash=hashed,
         warnings=(*configuration.warnings, *examination.warnings),
     )
@@ -330,14 +337,6 @@ def _check_majority(
     if count == 2:
         examination.warn(
             "HAD_REQUIRE_MAJORITY", "needs both of two members, so either's failure ends all; add a witness"
-        )
-
-
-def _check_later_versions(examination: Examination) -> None:
-    """Refuse what is accepted syntax and would be a lie to accept."""
-    if examination.configuration.get("HAD_USE_SHARED_PORT"):
-        examination.refuse(
-            "HAD_USE_SHARED_PORT", "must be false in this version: the shared port comes in a later one"
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from daemoncore.address import Address
 from daemoncore.membership import Examination, Member, compare_lists
 from daemoncore.state_files import state_paths
 from had.control_settings import Control, ControlKind
@@ -27,7 +28,7 @@ class StateSettings:
     use_replication: bool
     missing_state: MissingState
     lifetime_seconds: float
-    replicas: tuple[tuple[str, str], ...]
+    replicas: tuple[tuple[str, Address], ...]
 
     def custody(self, timeout_seconds: float, condor_interval_seconds: float) -> CustodySettings:
         """Return the part that the custody of the state works with.
@@ -41,7 +42,7 @@ class StateSettings:
             lifetime_seconds=self.lifetime_seconds,
             condor_interval_seconds=condor_interval_seconds,
             missing_state=self.missing_state,
-            replicas=self.replicas,
+            replicas=tuple((member, str(replica)) for member, replica in self.replicas),
         )
 
 
@@ -74,7 +75,7 @@ def read_state(
         is_wanted,
         missing_state,
         float(lifetime),
-        tuple((member.name, replica.name) for member, replica in pairs),
+        tuple((member.name, replica.numeric) for member, replica in pairs),
     )
 
 

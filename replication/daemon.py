@@ -20,19 +20,22 @@ from daemoncore.cedar.commands import Command
 from daemoncore.cedar.sessions import Session
 from daemoncore.children import Children
 from daemoncore.client import Client
+from daemoncore.command_port import open_command_port
 from daemoncore.driver import Driver
 from daemoncore.durable import DurableError
 from daemoncore.early_signals import EarlySignals
+from daemoncore.inheritance import Inheritance
 from daemoncore.life import Life
 from daemoncore.links import Link, Links
 from daemoncore.log import DaemonLog, serve_logger
-from daemoncore.membership import HOST_NETWORK
+from daemoncore.membership import HOST_NETWORK, find_named
 from daemoncore.metrics import DaemonMetrics
 from daemoncore.pages import health_limit_seconds
+from daemoncore.parent import Parent
 from daemoncore.security import Security
 from daemoncore.server import CommandServer
 from daemoncore.standing_commands import StandingCommands
-from daemoncore.startup import Options, StartError, claim_folder, listen_for_commands, listen_for_pages
+from daemoncore.startup import Options, StartError, claim_folder, listen_for_pages
 from daemoncore.state_folder import StateFolder
 from daemoncore.version import REVISION, VERSION
 from replication.attendance import Attendance
@@ -43,6 +46,7 @@ from replication.hands import Hands
 from replication.loading import Loaded, load
 from replication.metrics import ReplicationMetrics
 from replication.outlook import Outlook
+from replication.parts import store_settings, terms_of
 from replication.places import Places
 from replication.replica import CONFIRMATION_TIMEOUTS, Replica
 from replication.replica_settings import Member
@@ -51,9 +55,7 @@ from replication.settings import Settings, needs_restart
 from replication.staging import RefusedError
 from replication.starts import count_start
 from replication.store import Store
-from replication.store_terms import StoreSettings
 from replication.telling import Telling
-from replication.transfer_terms import Terms
 from replication.transfers import Transfers
 from replication.web import ROUTES
 
@@ -75,6 +77,7 @@ class Daemon:
         self, loaded: Loaded, options: Options, environment: Mapping[str, str], early_signals: EarlySignals
     ) -> None:
         self._loaded = loaded
+        self._options = options
         self._environment = environment
         self._children = Children()
         settings = loaded.settings
@@ -135,14 +138,16 @@ class Daemon:
         """Put the parts together and let them run."""
         settings = self.settings
         instance = count_start(folder.path, settings.owner, time.time())
-        listeners = await listen_for_commands(settings.me.numeric, "REPLICATION_LIST, -p")
+        port = await open_command_port(
+            settings.me.numeric, "REPLICATION_LIST, -p", self._options, settings.socket_folder
+        )
         web_listeners = await listen_for_pages(
             settings.http_address, settings.http_port, "HAD_HTTP_ADDRESS, REPLICATION_HTTP_PORT"
         )
         self._make_parts(folder.path)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._life.run)
-            nursery.start_soon(self._server.serve, listeners)
+            nursery.start_soon(port.serve, self._server)
             if web_listeners:
                 nursery.start_soon(self._outlook.pages(self._life, self._common).serve, web_listeners)
             # Whoever wants a kept copy may ask as soon as it is read.
@@ -152,6 +157,8 @@ class Daemon:
             nursery.start_soon(self._links.run)
             nursery.start_soon(self._conflicts.run)
             self._report_ready()
+            if self._options.inheritance is not None:
+                nursery.start_soon(self._make_parent(self._options.inheritance).run)
             await driver.run()
             self._life.stopping()
             await self._links.flush(FLUSH_SECONDS)
@@ -165,13 +172,13 @@ class Daemon:
         version_file = (settings.spool or folder) / "Version"
         self._places = Places(settings.paths, settings.is_folder, version_file, folder, settings.owner)
         self._store = Store(
-            self._places, self._store_settings(), self._post, self._telling.store, wall_clock=time.time
+            self._places, store_settings(settings), self._post, self._telling.store, wall_clock=time.time
         )
         self._transfers = Transfers(
             self._places,
             self._post,
             self._telling.transfers,
-            self._terms,
+            lambda: terms_of(self._loaded, self._environment),
             self._children,
             self._store.run_in_background,
             session_of=self._session_of,
@@ -191,7 +198,7 @@ class Daemon:
             self._store,
             self._transfers.fetch_copy,
             replica=lambda: self._replica,
-            find=self._find,
+            find=lambda text: find_named(self._labels(), text),
             is_merging=lambda: self.settings.is_merging,
             tell=self._telling.log,
         )
@@ -261,26 +268,6 @@ class Daemon:
     def _security(self) -> Security:
         return self._loaded.security.speaking_from(str(self.settings.me.numeric.sinful()))
 
-    def _store_settings(self) -> StoreSettings:
-        s = self.settings
-        return StoreSettings(
-            keep_conflicts=s.keep_conflicts,
-            interval_seconds=s.interval_seconds,
-            half_life_seconds=s.half_life_seconds,
-        )
-
-    def _terms(self) -> Terms:
-        s = self.settings
-        return Terms(
-            lifetime_seconds=s.lifetime_seconds,
-            security=self._loaded.security_texts,
-            source_address=s.me.numeric.host,
-            argv=s.transferer,
-            environment=self._environment,
-            is_fips=s.is_fips,
-            asking={"ReplicationSender": s.me.name},
-        )
-
     def _make_link(self, member: Member) -> Link:
         return Link(
             member,
@@ -291,6 +278,21 @@ class Daemon:
             self._service.is_streaming,
             stream_command=Command.REPLICATION_REPORT,
             asked_about=Command.REPLICATION_LEADER_VERSION,
+            address_of=self._address_of,
+        )
+
+    def _address_of(self, member: Member) -> Address:
+        """A member's whole address, by the settings that are in force when it is dialled."""
+        return self.settings.address_of(member)
+
+    def _make_parent(self, inheritance: Inheritance) -> Parent:
+        return Parent(
+            inheritance,
+            "REPLICATION",
+            self._client,
+            lambda: self.settings.hang_seconds,
+            lambda: self._life.stop(True),
+            self._telling.log,
         )
 
     def _client(self) -> Client:
@@ -305,7 +307,7 @@ class Daemon:
 
     def _session_of(self, member: Member, command: int) -> Session | None:
         """What was agreed on with a replica and is good for a command, which saves a transferer the login."""
-        place = str(Address.parse(member).sinful())
+        place = str(self.settings.address_of(member).sinful())
         return self._client().sessions.find(place, command, time.time())
 
     def _reins(self) -> Reins:
@@ -322,10 +324,6 @@ class Daemon:
             conflict=self._conflicts.answer,
             reject=self._telling.rejected,
         )
-
-    def _find(self, text: str) -> Member | None:
-        """The member that an operator means: its entry, or its number."""
-        return next((name for name, entry in self._labels().items() if text in {name, entry}), None)
 
     # --- events and effects -----------------------------------------------------------------------------------
 
@@ -393,7 +391,7 @@ class Daemon:
         self._warn(loaded)
         self._telling.labels = self._labels()
         self._metrics.members_changed([m.entry for m in new.members])
-        self._store.change(self._store_settings())
+        self._store.change(store_settings(new))
         self._links.keep(new.replica().others)
         event = "configuration_unchanged" if old == new else "configuration_changed"
         self._telling.log(event)

@@ -12,7 +12,7 @@ import attrs
 from daemoncore.config import Configuration, Problem
 from daemoncore.config import load as load_configuration
 from daemoncore.membership import HOST_NETWORK
-from daemoncore.pool_security import is_loopback_only, policy_of, security_of
+from daemoncore.pool_security import in_family, is_loopback_only, policy_of, security_of
 from daemoncore.security import Security, read_security
 from daemoncore.startup import Options
 from replication.settings import Settings, settings_from
@@ -59,6 +59,7 @@ def load(options: Options, environment: Mapping[str, str]) -> Loaded:
         environment=environment,
     )
     security = security_of(configuration, is_tool=False, subsystem=SUBSYSTEM)
+    security = in_family(security, configuration, options.inheritance)
     texts = _texts_of(configuration)
     return Loaded(settings, security, is_loopback_only(configuration), texts)
 

@@ -12,18 +12,20 @@ from pathlib import Path
 
 import attrs
 
+from daemoncore.address import Address
 from daemoncore.config import Configuration, ConfigurationError, Problem
 from daemoncore.log import LogSettings
 from daemoncore.membership import (
     Examination,
     Member,
     Network,
+    address_of,
     check_lists,
     compare_lists,
     find_self,
     read_members,
 )
-from daemoncore.places import had_dir, read_log, read_owner
+from daemoncore.places import had_dir, read_log, read_owner, socket_folder
 from daemoncore.policy_check import check_policy
 from daemoncore.shared_settings import shared_hash
 from daemoncore.state_files import state_paths
@@ -61,6 +63,8 @@ class Settings:
         http_address: where the read-only HTTP listens.
         http_port: its port; None is off.
         log: where the log goes and how it looks.
+        socket_folder: DAEMON_SOCKET_DIR.
+        hang_seconds: REPLICATION_NOT_RESPONDING_TIMEOUT.
         shared_hash: 48 bits over the settings that all members must agree on.
         warnings: what was odd and did not prevent the start, those of the configuration included.
     """
@@ -85,8 +89,14 @@ class Settings:
     http_address: str
     http_port: int | None
     log: LogSettings
+    socket_folder: Path
+    hang_seconds: float
     shared_hash: int
     warnings: tuple[Problem, ...] = attrs.field(eq=False)
+
+    def address_of(self, name: str) -> Address:
+        """Return a replica's whole address, its name behind a shared port included."""
+        return address_of(name, self.members, self.me)
 
     def replica(self) -> ReplicaSettings:
         """Return the part that the machine works with."""
@@ -178,6 +188,8 @@ def _settings(
         http_address=configuration.text("HAD_HTTP_ADDRESS") or "127.0.0.1",
         http_port=_port(configuration),
         log=log,
+        socket_folder=socket_folder(configuration),
+        hang_seconds=_number(configuration, "REPLICATION_NOT_RESPONDING_TIMEOUT"),
         shared_hash=shared_hash(configuration, lists.members, lists.witnesses, lists.replicas),
         warnings=(*configuration.warnings, *examination.warnings),
     )

@@ -78,20 +78,30 @@ NETWORK: tuple[Knob, ...] = (
         "The shared port.",
         minimum=0,
         maximum=65535,
-        daemons=_MASTER,
+        daemons=_ALL,
+    ),
+    Knob(
+        "DAEMON_SOCKET_DIR",
+        Kind.PATH,
+        "auto",
+        "Folder of the sockets behind the shared port; `auto` is `$(LOCK)/daemon_sock`. Used by a daemon that"
+        " condor_master did not start; otherwise the master brings the socket.",
+        reload=Reload.RESTART,
+        daemons=_ALL,
     ),
     Knob(
         "HAD_USE_SHARED_PORT",
         Kind.BOOLEAN,
         "false",
-        "Whether the election daemon is reached through the shared port. This version refuses true.",
+        "Whether the election daemons are reached through the shared port: those whose entry of `HAD_LIST` has the"
+        " number of `SHARED_PORT_PORT`.",
         reload=Reload.RESTART,
     ),
     Knob(
         "HAD_SOCKET_NAME",
         Kind.STRING,
         "had",
-        "Name of the election daemon behind a shared port.",
+        "Name of the election daemons behind the shared port, the same on every host.",
         reload=Reload.RESTART,
     ),
     Knob(
@@ -132,6 +142,13 @@ SECURITY: tuple[Knob, ...] = (
         "The pool password's file.",
         daemons=_ALL,
     ),
+    Knob(
+        "SEC_USE_FAMILY_SESSION",
+        Kind.BOOLEAN,
+        "true",
+        "Whether the daemons that one condor_master started speak to each other on the session that it handed them.",
+        daemons=_ALL,
+    ),
     Knob("SEC_TOKEN_ISSUER_KEY", Kind.STRING, "POOL", "Name of the key that signs new tokens.", daemons=_ALL),
     Knob(
         "SEC_DEFAULT_AUTHENTICATION_METHODS",
@@ -169,6 +186,30 @@ SECURITY: tuple[Knob, ...] = (
 )
 
 MASTER: tuple[Knob, ...] = (
+    Knob(
+        "NOT_RESPONDING_TIMEOUT",
+        Kind.SECONDS,
+        "3600",
+        "A daemon that condor_master started and that gave no sign of life for so long may be killed by it. Signs are"
+        " given three times in it.",
+        minimum=1,
+        daemons=_ALL,
+    ),
+    Knob(
+        "HAD_NOT_RESPONDING_TIMEOUT",
+        Kind.SECONDS,
+        "$(NOT_RESPONDING_TIMEOUT)",
+        "The same for the election daemon alone.",
+        minimum=1,
+    ),
+    Knob(
+        "REPLICATION_NOT_RESPONDING_TIMEOUT",
+        Kind.SECONDS,
+        "$(NOT_RESPONDING_TIMEOUT)",
+        "The same for the replication daemon alone.",
+        minimum=1,
+        daemons=("replication",),
+    ),
     Knob(
         "MASTER_BACKOFF_CONSTANT",
         Kind.SECONDS,

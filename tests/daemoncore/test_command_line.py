@@ -65,7 +65,7 @@ def test_it_serves_with_what_the_command_line_says():
 
     argv = ["-f", "-t", "-p", "9620", "-sock", "s", "-local-name", "n", "-c", "f"]
     assert main(program(serve=serve), argv) == ASKED_TO_STOP
-    assert given == [(Loaded(), Options("f", "n", 9620, is_terminal=True))]
+    assert given == [(Loaded(), Options("f", "n", 9620, is_terminal=True, sock="s"))]
 
 
 def test_a_configuration_that_cannot_be_is_printed(capsys):

@@ -29,9 +29,9 @@ class Port:
     def __init__(self):
         self.offers = {}
 
-    def register(self, command, level, handler, *, has_payload):
-        """Keep one; none of these has a payload."""
-        assert not has_payload
+    def register(self, command, level, handler, *, has_payload=True):
+        """Keep one; of these only a signal has a payload."""
+        assert has_payload == (command is Command.DC_RAISESIGNAL)
         self.offers[command] = (level, handler)
 
 
@@ -50,8 +50,10 @@ class Daemon:
 @pytest.mark.parametrize(
     ("command", "level", "done", "answer"),
     [
-        (Command.DC_RECONFIG, Level.WRITE, "reload", "reading the configuration again"),
-        (Command.DC_RECONFIG_FULL, Level.WRITE, "reload", "reading the configuration again"),
+        (Command.DC_RECONFIG, Level.ADMINISTRATOR, "reload", "reading the configuration again"),
+        (Command.DC_RECONFIG_FULL, Level.ADMINISTRATOR, "reload", "reading the configuration again"),
+        (Command.DC_OFF_PEACEFUL, Level.ADMINISTRATOR, False, "stopping"),
+        (Command.DC_OFF_FORCE, Level.ADMINISTRATOR, True, "stopping"),
         (Command.DC_OFF_GRACEFUL, Level.ADMINISTRATOR, False, "stopping"),
         (Command.DC_OFF_FAST, Level.ADMINISTRATOR, True, "stopping"),
     ],
@@ -64,6 +66,55 @@ async def test_each_command_does_its_thing(command, level, done, answer):
     await port.offers[command][1](Request(command))
     assert daemon.done == [done]
     assert daemon.lines == [(command.name, "root@password", answer, True)]
+
+
+def offered(daemon):
+    """The commands of a daemon."""
+    port = Port()
+    StandingCommands(lambda: daemon.done.append("reload"), daemon.done.append, daemon.log).register(port)
+    return port.offers
+
+
+@pytest.mark.parametrize("command", [Command.DC_SET_PEACEFUL_SHUTDOWN, Command.DC_SET_FORCE_SHUTDOWN])
+async def test_an_announcement_is_taken_and_does_nothing(command):
+    """`condor_off -peaceful` says so before it stops a daemon, and must not think that it was refused."""
+    daemon = Daemon()
+    level, handler = offered(daemon)[command]
+    await handler(Request(command))
+    assert (level, daemon.done) == (Level.ADMINISTRATOR, [])
+    assert daemon.lines[0][3]
+
+
+@pytest.mark.parametrize(
+    ("number", "done", "is_accepted"),
+    [(1, ["reload"], True), (15, [False], True), (3, [True], True), (10, [], False), (-7, [], False)],
+)
+async def test_a_signal_may_come_as_a_message(number, done, is_accepted):
+    """SIGHUP, SIGTERM and SIGQUIT do what they do when the kernel brings them; others nothing."""
+    daemon = Daemon()
+    level, handler = offered(daemon)[Command.DC_RAISESIGNAL]
+    reader = MessageReader(MessageWriter().put_int(number).body())
+    await handler(Request(Command.DC_RAISESIGNAL, reader))
+    assert (level, daemon.done, daemon.lines[0][3]) == (Level.DAEMON, done, is_accepted)
+
+
+async def test_each_start_has_its_own_number():
+    """A process answers with the same sixteen digits as long as it lives."""
+    answers = []
+
+    class Asked(Request):
+        def writer(self):
+            return MessageWriter()
+
+        async def reply(self, message):
+            answers.append(message.body())
+
+    for daemon in (Daemon(), Daemon()):
+        _, handler = offered(daemon)[Command.DC_QUERY_INSTANCE]
+        for _ in range(2):
+            await handler(Asked(Command.DC_QUERY_INSTANCE))
+    assert answers[0] == answers[1] != answers[2] == answers[3]
+    assert all(len(answer) == 16 and int(answer, 16) >= 0 for answer in answers)
 
 
 def request_of(ad, *more):

@@ -5,6 +5,7 @@ from pathlib import Path
 import attrs
 import pytest
 
+from daemoncore.address import Address
 from daemoncore.config import ConfigurationError, load
 from daemoncore.membership import Network
 from had.control_settings import ControlKind
@@ -186,13 +187,9 @@ REFUSED = {
         + "\nHAD_SELF = 127.0.0.1:7\nHAD_REQUIRE_MAJORITY = true\n",
         "allows at most 50 members in HAD_LIST and HAD_WITNESS_LIST (got 51)",
     ),
-    "shared port": (
-        "HAD_LIST = 127.0.0.1:1\nHAD_USE_SHARED_PORT = true\n",
-        "the shared port comes in a later one",
-    ),
-    "own sock": (
-        "HAD_LIST = <127.0.0.1:1?sock=had>\n",
-        "must give this node a port of its own in this version",
+    "two behind one port": (
+        "HAD_LIST = <127.0.0.1:1?sock=a> <127.0.0.1:1?sock=b>\n",
+        "HAD_LIST must name each member once",
     ),
     "master": (
         "HAD_LIST = 127.0.0.1:1\nHAD_CONTROL = master\n",
@@ -223,7 +220,7 @@ def test_refused(tmp_path, case):
 
 def test_problems_come_together(tmp_path):
     """Several mistakes are one refusal, and each has its line."""
-    text = "HAD_LIST = 127.0.0.1:x\nHAD_USE_SHARED_PORT = true\nCONDOR_IDS = x\nHAD_CONTROL = master\n"
+    text = "HAD_LIST = 127.0.0.1:x\nHAD_WITNESS_LIST = 127.0.0.1:x\nCONDOR_IDS = x\nHAD_CONTROL = master\n"
     with pytest.raises(ConfigurationError) as caught:
         make(tmp_path, text)
     assert sorted(problem.source.line for problem in caught.value.problems) == [4, 5, 6, 7]
@@ -265,7 +262,7 @@ def test_what_replication_needs_is_read(tmp_path):
     text = f"{REPLICATED}MAX_TRANSFER_LIFETIME = 77\nHAD_CONNECTION_TIMEOUT = 3\nHAD_MISSING_STATE = wait\n"
     settings = make(tmp_path, f"{text}STATE_FILE = /spool/a /spool/b\n")
     assert settings.warnings == ()
-    assert settings.replica == "127.0.0.1:2"
+    assert settings.replica == Address("127.0.0.1", 2)
     assert settings.election().has_replica
     custody = settings.custody()
     assert (custody.timeout_seconds, custody.lifetime_seconds) == (3.0, 77.0)

@@ -185,6 +185,8 @@ def test_same_text_same_type(name, text, oracle, tmp_path):
 DEFAULT_DIFFERENCES = {
     "HAD_CONTROLLEE": "HTCondor's code falls back to the negotiator's name; its table says nothing",
     "NEWLY_JOINED_WAITING_VERSION_INTERVAL": "HTCondor computes it in code, the table says nothing",
+    "HAD_NOT_RESPONDING_TIMEOUT": "HTCondor puts the name together in code, the table says nothing",
+    "REPLICATION_NOT_RESPONDING_TIMEOUT": "HTCondor puts the name together in code, the table says nothing",
     "REPLICATION_UPDATE_INTERVAL": "not in HTCondor's table, 300 in its code",
     "STATE_FILE": "HTCondor looks the three places up in code",
     "MAX_NUM_HAD_LOG": "1 in HTCondor's code",

@@ -161,10 +161,10 @@ def test_check_json(capsys, tmp_path):
 
 def test_check_settings(capsys, good, monkeypatch):
     """A check goes beyond types: what the daemon would refuse is refused."""
-    monkeypatch.setenv("_CONDOR_HAD_USE_SHARED_PORT", "true")
+    monkeypatch.setenv("_CONDOR_CONDOR_IDS", "condor")
     status, _, err = run(capsys, "check", "-c", good)
     assert status == 1
-    assert "<Environment>: HAD_USE_SHARED_PORT must be false in this version" in err
+    assert "<Environment>: CONDOR_IDS must be uid.gid" in err
 
 
 def test_check_security(capsys, good, monkeypatch):
