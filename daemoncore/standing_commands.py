@@ -20,7 +20,6 @@ from daemoncore.cedar.commands import Command, command_name
 from daemoncore.server import CommandServer
 from daemoncore.server_connection import Request
 
-
 INSTANCE_BYTES: Final = 16
 """The length of what DC_QUERY_INSTANCE is answered with (daemon_core_main.cpp, `handle_dc_query_instance`)."""
 
