@@ -105,6 +105,11 @@ class SharedPort:
     port: int
     sock: str
 
+    def lead_to(self, address: Address) -> Address:
+        """Return an address with the common name, if it is one of this port and has no name of its own."""
+        is_behind = address.sock is None and address.port == self.port
+        return attrs.evolve(address, sock=self.sock) if is_behind else address
+
 
 def shared_port_of(knob: str, configuration: Configuration) -> SharedPort | None:
     """Return through what the daemons of a list are reached; None when each has a port of its own.
@@ -130,8 +135,8 @@ def _read_member(knob: str, entry: str, examination: Examination, shared: Shared
     except OSError as error:
         examination.refuse(knob, f"names {address.host}, which cannot be resolved: {error.strerror or error}")
         return None
-    if shared is not None and address.sock is None and address.port == shared.port:
-        address = attrs.evolve(address, sock=shared.sock)
+    if shared is not None:
+        address = shared.lead_to(address)
     return Member(entry, address, attrs.evolve(address, host=numbers[0]))
 
 

@@ -17,6 +17,7 @@ from daemoncore import local_addresses
 from daemoncore.address import Address
 from daemoncore.client import Client
 from daemoncore.config import Configuration, ConfigurationError, load
+from daemoncore.membership import SharedPort, shared_port_of
 from daemoncore.pool_security import security_of
 from daemoncore.security import Security
 from had.ctl.ask import Target, ask_pool, ask_replicas
@@ -152,11 +153,11 @@ def read_configured(
         raise ConfigurationError([configuration.problem("HAD_LIST", text)])
     timeout = configuration.get("HAD_CONNECTION_TIMEOUT")
     assert isinstance(timeout, int | float), "the table gives it a default"
-    replicas = tuple(_target(entry) for entry in _entries(configuration, "REPLICATION_LIST"))
+    replicas = _targets(configuration, "REPLICATION_LIST")
     return Configured(
         configuration,
-        tuple(_target(entry) for entry in _entries(configuration, "HAD_LIST")),
-        tuple(_target(entry) for entry in _entries(configuration, "HAD_WITNESS_LIST")),
+        _targets(configuration, "HAD_LIST"),
+        _targets(configuration, "HAD_WITNESS_LIST"),
         security_of(configuration, is_tool=True),
         float(timeout),
         arguments.timeout or max(float(timeout), MINIMUM_TIMEOUT_SECONDS),
@@ -184,7 +185,13 @@ def _entries(configuration: Configuration, knob: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(entries)) if isinstance(entries, tuple) else ()
 
 
-def _target(entry: str) -> Target:
+def _targets(configuration: Configuration, knob: str) -> tuple[Target, ...]:
+    """Return whom the entries of a list name, and how they are reached."""
+    shared = shared_port_of(knob, configuration)
+    return tuple(_target(entry, shared) for entry in _entries(configuration, knob))
+
+
+def _target(entry: str, shared: SharedPort | None) -> Target:
     try:
         address = Address.parse(entry)
     except ValueError as error:
@@ -193,6 +200,8 @@ def _target(entry: str) -> Target:
         numbers = local_addresses.resolve(address.host)
     except OSError as error:
         return Target(entry, None, f"{address.host} cannot be resolved: {error.strerror or error}")
+    if shared is not None:
+        address = shared.lead_to(address)
     return Target(entry, attrs.evolve(address, host=numbers[0]))
 
 
