@@ -31,7 +31,7 @@ from daemoncore.cedar.client_handshake import (
     Failed,
     shared_port_preamble,
 )
-from daemoncore.cedar.commands import command_name
+from daemoncore.cedar.commands import Command, command_name
 from daemoncore.cedar.errors import WireError
 from daemoncore.cedar.handshake import Outcome, Peer
 from daemoncore.cedar.packets import AFTER_AUTHENTICATION
@@ -43,6 +43,7 @@ from daemoncore.local_addresses import is_bindable
 from daemoncore.security import Security
 
 _CHUNK_BYTES: Final = 64 * 1024
+_ABOUT_OTHERS: Final = frozenset({Command.DC_AUTHENTICATE, Command.DC_SEC_QUERY})
 _TIMEOUTS: Final = frozenset({errno.ETIMEDOUT})
 _RESETS: Final = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED})
 
@@ -212,7 +213,7 @@ class Client:
             CallFailed: one of its kinds.
         """
         place = str(address.sinful())
-        session = self.sessions.find(place, command, self._now()) or self._family_session(address)
+        session = self.sessions.find(place, command, self._now()) or self._family_session(address, command)
         request = ClientRequest(
             command=int(command),
             policy=self.security.client_policy,
@@ -232,14 +233,15 @@ class Client:
             self._others.add(place)
         return await self._call(address, attrs.evolve(request, session=None))
 
-    def _family_session(self, address: Address) -> Session | None:
+    def _family_session(self, address: Address, command: int) -> Session | None:
         """Return the session of our condor_master's daemons for a server that may be one of them.
 
-        One on this host may be. It is asked; and if it does not know the session, it is remembered not to be.
+        One on this host may be. It is asked; and if it does not know the session, it is remembered not to be. Who only
+        asks for a session wants one of its own.
         """
         family = self.security.family
-        is_possible = family is not None and str(address.sinful()) not in self._others
-        return family if is_possible and self._is_here(address.host) else None
+        is_possible = command not in _ABOUT_OTHERS and str(address.sinful()) not in self._others
+        return family if family is not None and is_possible and self._is_here(address.host) else None
 
     def _is_here(self, host: str) -> bool:
         return host == self._source_address or is_bindable(host)

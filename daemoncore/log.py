@@ -58,6 +58,8 @@ class LogSettings:
     limit: RotationLimit = DEFAULT_LIMIT
     kept_count: int = 1
     is_truncated: bool = False
+    #: User and group ids that root gives the file; None leaves them.
+    owner: tuple[int, int] | None = None
 
     @classmethod
     def from_knobs(
@@ -238,6 +240,7 @@ class DaemonLog(logging.Handler):
             limit=settings.limit,
             kept_count=settings.kept_count,
             is_truncated=is_truncated,
+            owner=settings.owner,
             fallback=self._to_stderr,
             clock=self._clock,
         )

@@ -75,6 +75,7 @@ class LogFile:
         limit: RotationLimit,
         kept_count: int = 1,
         is_truncated: bool = False,
+        owner: tuple[int, int] | None = None,
         fallback: Callable[[bytes], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -85,10 +86,12 @@ class LogFile:
             limit: when to rotate.
             kept_count: rotated files to keep (MAX_NUM_<SUBSYS>_LOG).
             is_truncated: begin with an empty file (TRUNC_<SUBSYS>_LOG_ON_OPEN).
+            owner: user and group ids that the file is given, if we may; None leaves them.
             fallback: takes the lines that the file could not.
             clock: Unix time in seconds.
         """
         self._path = path
+        self._owner = owner
         self._limit = limit
         self._kept_count = kept_count
         self._fallback = fallback
@@ -152,6 +155,10 @@ class LogFile:
         flags |= os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY
         self._descriptor = os.open(self._path, flags, 0o644)
         status = os.fstat(self._descriptor)
+        if self._owner is not None and status.st_uid != self._owner[0]:
+            # Whoever may not give files away wrote it as itself, which was wanted then.
+            with contextlib.suppress(OSError):
+                os.fchown(self._descriptor, *self._owner)
         self._began = status.st_mtime if status.st_size else self._clock()
 
     def _reopen_if_moved(self) -> None:

@@ -3,8 +3,11 @@
 The defaults depend on whether root started the daemon, as a pool does, or somebody for a trial.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
+
+import attrs
 
 from daemoncore.config import Configuration
 from daemoncore.log import LogSettings, LogSettingsError
@@ -30,10 +33,14 @@ def had_dir(configuration: Configuration, environment: Mapping[str, str], *, is_
 
 
 def read_owner(examination: Examination) -> tuple[int, int] | None:
-    """Return the uid and gid of CONDOR_IDS, or None when it is not set, or refused."""
+    """Return whom the files of a daemon belong to that root started: CONDOR_IDS, else the owner of SPOOL (hard case 24).
+
+    So a real daemon of HTCondor's, which writes as that user, finds its log and the state usable after a rollback. None
+    leaves files as they are made, or CONDOR_IDS was refused.
+    """
     text = examination.configuration.text("CONDOR_IDS")
     if text is None:
-        return None
+        return _owner_of_spool(examination.configuration) if os.geteuid() == 0 else None
     uid, dot, gid = text.strip().partition(".")
     if dot and uid.isdecimal() and gid.isdecimal():
         return int(uid), int(gid)
@@ -41,12 +48,24 @@ def read_owner(examination: Examination) -> tuple[int, int] | None:
     return None
 
 
-def read_log(examination: Examination, subsystem: str, *, is_terminal: bool) -> LogSettings | None:
+def _owner_of_spool(configuration: Configuration) -> tuple[int, int] | None:
+    spool = configuration.text("SPOOL")
+    try:
+        found = Path(spool).stat() if spool else None
+    except OSError:
+        return None
+    return None if found is None else (found.st_uid, found.st_gid)
+
+
+def read_log(
+    examination: Examination, subsystem: str, owner: tuple[int, int] | None, *, is_terminal: bool
+) -> LogSettings | None:
     """Return where the log goes, or refuse and return None; standard error when no place was ever set.
 
     Args:
         examination: gets the problems.
         subsystem: `HAD` or `REPLICATION`, which its settings are named after.
+        owner: user and group ids of the file.
         is_terminal: whether it goes to standard error whatever is set (`-t`).
     """
     configuration = examination.configuration
@@ -55,7 +74,10 @@ def read_log(examination: Examination, subsystem: str, *, is_terminal: bool) -> 
         configuration.is_set(knob) for knob in ("LOG", f"{subsystem}_LOG")
     )
     try:
-        return LogSettings.from_knobs(configuration.text, subsystem, is_terminal=is_terminal or not is_placed)
+        settings = LogSettings.from_knobs(
+            configuration.text, subsystem, is_terminal=is_terminal or not is_placed
+        )
+        return attrs.evolve(settings, owner=owner)
     except LogSettingsError as error:
         knob, _blank, message = str(error).partition(" ")
         examination.refuse(knob, message)

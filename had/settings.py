@@ -67,7 +67,7 @@ class Settings:
         restart_window_seconds: HAD_DAEMON_RESTART_WINDOW.
         backoff_constant_seconds: MASTER_HAD_BACKOFF_CONSTANT or the generic one; its siblings follow.
         had_dir: folder of durable files; the daemon claims a subfolder of it.
-        owner: uid and gid of CONDOR_IDS; None when it is not set.
+        owner: uid and gid of what is made here; None leaves them.
         http_address: where the read-only HTTP listens.
         http_port: its port; None is off.
         log: where the log goes and how it looks.
@@ -228,7 +228,7 @@ def examine(
     control = read_control(examination, environment, is_witness=me in witnesses)
     state = read_state(examination, members, replicas, control)
     owner = read_owner(examination)
-    log = read_log(examination, "HAD", is_terminal=is_terminal)
+    log = read_log(examination, "HAD", owner, is_terminal=is_terminal)
     if me is None or control is None or log is None or examination.problems:
         return None
     hashed = shared_hash(examination.configuration, members, witnesses, replicas)

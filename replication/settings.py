@@ -141,8 +141,8 @@ def settings_from(
     state = _read_state(examination)
     transferer = _read_transferer(examination)
     spool = _read_spool(examination)
-    owner = _owner(examination, spool)
-    log = read_log(examination, "REPLICATION", is_terminal=is_terminal)
+    owner = read_owner(examination)
+    log = read_log(examination, "REPLICATION", owner, is_terminal=is_terminal)
     if me is None or log is None or examination.problems:
         raise ConfigurationError(examination.problems)
     folder = had_dir(configuration, environment or {}, is_root=os.geteuid() == 0)
@@ -280,15 +280,6 @@ def _read_spool(examination: Examination) -> Path | None:
     if configuration.is_set("SPOOL"):
         examination.refuse("SPOOL", f"must be a folder that exists (got {text})")
     return None
-
-
-def _owner(examination: Examination, spool: Path | None) -> tuple[int, int] | None:
-    """Return whom files belong to: CONDOR_IDS, else SPOOL's owner, when root started us (hard case 24)."""
-    owner = read_owner(examination)
-    if owner is None and spool is not None and os.geteuid() == 0:
-        found = spool.stat()
-        return found.st_uid, found.st_gid
-    return owner
 
 
 def _read_transferer(examination: Examination) -> tuple[str, ...]:

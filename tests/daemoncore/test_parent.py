@@ -123,6 +123,21 @@ async def test_one_that_is_not_our_family_is_logged_in_to(tmp_path):
     assert [user for _, user, _, _ in master.observer.commands] == ["condor@password"] * 3
 
 
+async def test_who_asks_for_a_session_gets_one_of_its_own(tmp_path):
+    """A session without a command says nothing of the family; what follows it is on the family's again."""
+    values = settings(tmp_path)
+    master, client = Master.of(values, FAMILY), family_client(values)
+    async with running(master) as port:
+        address = Child().parent(port, client, pid=1).inheritance.parent
+        asked = await client.connect(address, Command.DC_AUTHENTICATE, asked_about=Command.DC_SET_READY)
+        async with asked:
+            assert asked.our_identity.user == "condor@password"
+        client.sessions.clear()
+        async with await client.connect(address, Command.DC_SET_READY) as connection:
+            assert connection.our_identity.user == "condor@family"
+    assert master.observer.reasons == []
+
+
 async def test_the_family_outlives_a_reload_and_a_flood(tmp_path):
     """Other sessions come and go; this one was agreed on elsewhere and cannot be made anew."""
     values = settings(tmp_path)

@@ -1,12 +1,14 @@
 """Where a daemon's files are when the configuration says little: its folder and its log."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from daemoncore.config import load
+from daemoncore.log_file import LogFile, RotationLimit
 from daemoncore.membership import HOST_NETWORK, Examination
-from daemoncore.places import had_dir, read_log
+from daemoncore.places import had_dir, read_log, read_owner
 
 
 @pytest.mark.parametrize(
@@ -50,6 +52,23 @@ def test_each_daemon_has_its_own_log(tmp_path, text, subsystem, path):
     configuration_file = tmp_path / "pool.conf"
     configuration_file.write_text(text)
     examination = Examination(load(str(configuration_file), environment={}), HOST_NETWORK)
-    log = read_log(examination, subsystem, is_terminal=False)
+    log = read_log(examination, subsystem, (12, 34), is_terminal=False)
     assert examination.problems == []
     assert log.path == (None if path is None else Path(path))
+    assert log.owner == (12, 34)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_files_of_root_belong_to_who_owns_the_spool(tmp_path):
+    """A real daemon, which is not root when it writes, must find its log its own again (hard case 24)."""
+    os.chown(tmp_path, 4321, 4322)
+    path = tmp_path / "pool.conf"
+    path.write_text(f"SPOOL = {tmp_path}\n")
+    examination = Examination(load(str(path), environment={}), HOST_NETWORK)
+    assert read_owner(examination) == (4321, 4322)
+    log = tmp_path / "HADLog"
+    log.touch()
+    LogFile(log, limit=RotationLimit(100), owner=(4321, 4322), fallback=pytest.fail).close()
+    assert (log.stat().st_uid, log.stat().st_gid) == (4321, 4322)
+    path.write_text("SPOOL = /nowhere\n")
+    assert read_owner(Examination(load(str(path), environment={}), HOST_NETWORK)) is None
