@@ -41,6 +41,7 @@ from daemoncore.cedar.sessions import ClientSessions, Session
 from daemoncore.cedar.stream import Stream
 from daemoncore.local_addresses import is_bindable
 from daemoncore.security import Security
+from daemoncore.shared_port import dial_locally
 
 _CHUNK_BYTES: Final = 64 * 1024
 _ABOUT_OTHERS: Final = frozenset({Command.DC_AUTHENTICATE, Command.DC_SEC_QUERY})
@@ -182,6 +183,7 @@ class Client:
         source_address: str | None = None,
         user_timeout_seconds: float | None = None,
         sessions: ClientSessions | None = None,
+        local_sockets: str | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         """Make a client.
@@ -191,12 +193,14 @@ class Client:
             source_address: the numeric address to speak from, when not the kernel's choice.
             user_timeout_seconds: how long sent bytes may stay unacknowledged before the kernel gives up.
             sessions: where sessions are kept.
+            local_sockets: where the daemons of our condor_master are reached while their shared port has no number.
             now: the clock that sessions live by, in seconds since 1970.
         """
         self.security = security
         self.sessions = ClientSessions() if sessions is None else sessions
         #: Servers on this host that are none of our family.
         self._others: set[str] = set()
+        self._local_sockets = local_sockets
         self._source_address = source_address
         self._user_timeout_seconds = user_timeout_seconds
         self._now = now
@@ -311,6 +315,11 @@ class Client:
                 return result
 
     async def _dial(self, address: Address) -> trio.SocketStream:
+        if not address.port and address.sock and self._local_sockets:
+            try:
+                return await dial_locally(self._local_sockets, address.sock)
+            except OSError as error:
+                raise _failure(address, error) from error
         assert address.is_numeric, f"names are looked up before they are dialled (got {address})"
         family = trio.socket.AF_INET6 if ":" in address.host else trio.socket.AF_INET
         try:

@@ -23,7 +23,9 @@ from typing import Final
 import attrs
 
 from daemoncore.address import Address
+from daemoncore.cedar.errors import ProtocolError
 from daemoncore.cedar.sessions import Session, family_session
+from daemoncore.cedar.sinful import Sinful
 
 PUBLIC: Final = "CONDOR_INHERIT"
 """The variable with the parent and the sockets."""
@@ -72,8 +74,13 @@ class Inheritance:
 
     @property
     def parent(self) -> Address:
-        """Where the parent takes commands."""
-        return Address.parse(self.parent_address)
+        """Where the parent takes commands; port 0 is its end behind a shared port that was not open yet."""
+        return _place(self.parent_address)
+
+    @property
+    def local_sockets(self) -> str | None:
+        """Where the daemons of this master have their ends behind the shared port, ours among them."""
+        return None if self.shared_port is None else self.shared_port.name.rpartition("/")[0]
 
     @property
     def descriptors(self) -> tuple[int, ...]:
@@ -119,7 +126,7 @@ def read_inheritance(environment: Mapping[str, str]) -> Inheritance | None:
     words = iter(text.split())
     try:
         parent_pid, parent_address = int(next(words)), next(words)
-        Address.parse(parent_address)
+        _place(parent_address)
         unrelated = [descriptor for _, descriptor in _sockets(words, next(words))]
         word = next(words, _END)
         shared_port = None
@@ -128,8 +135,8 @@ def read_inheritance(environment: Mapping[str, str]) -> Inheritance | None:
             shared_port = SharedPortEnd(name, _descriptor(serialized))
             word = next(words, _END)
         ours = list(_sockets(words, word))
-    except (StopIteration, ValueError, RuntimeError) as error:
-        reason = str(error) if isinstance(error, ValueError) else "it ends early"
+    except (StopIteration, ValueError, RuntimeError, ProtocolError) as error:
+        reason = "it ends early" if isinstance(error, (StopIteration, RuntimeError)) else str(error)
         raise InheritanceError(f"{PUBLIC} cannot be read: {reason} (got {text[:200]!r})") from error
     return Inheritance(
         parent_pid,
@@ -139,6 +146,14 @@ def read_inheritance(environment: Mapping[str, str]) -> Inheritance | None:
         shared_port=shared_port,
         family=family_session(environment.get(PRIVATE, "")),
     )
+
+
+def _place(text: str) -> Address:
+    """Read a parent's address; behind a shared port the port is none of its own, and may not be known yet."""
+    sinful = Sinful.parse(text)
+    if not sinful.port and sinful.sock:
+        return Address(sinful.host, 0, sinful.sock)
+    return Address.of(sinful)
 
 
 def _sockets(words: Iterable[str], first: str) -> Iterable[tuple[str, int]]:

@@ -9,6 +9,9 @@ The local socket is condor_master's to make, and comes with what it hands down (
 something else started makes its own, in the folder where the shared port server looks for those that have none in the
 abstract namespace.
 
+The daemons of one master also reach each other without the server, over these sockets: the caller makes a pair of
+connected sockets and passes one end itself. That is the only way while the server has not opened its port yet.
+
 Facts: HTCondor src/condor_io/shared_port_endpoint.cpp, shared_port_client.cpp; transcript in tests/vectors
 (10-shared-port-endpoint).
 """
@@ -29,6 +32,7 @@ import trio
 
 from daemoncore.cedar.commands import Command
 from daemoncore.cedar.errors import WireError
+from daemoncore.cedar.scalars import MessageWriter
 from daemoncore.cedar.stream import Stream
 from daemoncore.inheritance import SharedPortEnd
 
@@ -39,8 +43,7 @@ LONGEST_PATH_BYTES: Final = 107
 """sockaddr_un of Linux has 108, the final zero included."""
 
 _BACKLOG: Final = 128
-_PASS_BYTES: Final = 13
-"""A packet's header, and one integer."""
+_ORDER: Final = Stream().encode(MessageWriter().put_int(Command.SHARED_PORT_PASS_SOCK))
 _DESCRIPTOR_BYTES: Final = array.array("i").itemsize
 
 Take = Callable[[trio.SocketStream], Awaitable[None]]
@@ -127,6 +130,45 @@ def _remove_left_over(path: Path) -> None:
             path.unlink()
 
 
+async def dial_locally(folder: str, sock: str) -> trio.SocketStream:
+    """Return a connection to a daemon of the same master, made without the shared port server.
+
+    Args:
+        folder: where its local socket is, as condor_master handed it down: a folder's path, or a name in the abstract
+            namespace.
+        sock: the daemon's name there.
+
+    Raises:
+        OSError: nobody is there.
+    """
+    name = f"{folder}/{sock}" if folder.startswith("/") else f"\0{folder}/{sock}"
+    ours, theirs = _connected_pair()
+    try:
+        with theirs:
+            messenger = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            with messenger:
+                await messenger.connect(name)
+                await trio.SocketStream(messenger).send_all(_ORDER)
+                beside = array.array("i", [theirs.fileno()])
+                await messenger.sendmsg([b"\0"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, beside)])
+    except BaseException:
+        ours.close()
+        raise
+    return trio.SocketStream(trio.socket.from_stdlib_socket(ours))
+
+
+def _connected_pair() -> tuple[socket.socket, socket.socket]:
+    """Make two ends of a connection over loopback; a daemon of HTCondor's takes no other kind."""
+    with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        theirs, address = listener.accept()
+        while address != ours.getsockname():
+            # Somebody else was quicker.
+            theirs.close()
+            theirs, address = listener.accept()
+    return ours, theirs
+
+
 async def _receive(messenger: trio.SocketStream, refuse: Refuse) -> trio.SocketStream | None:
     """Return the connection that a server passes, or None."""
     try:
@@ -142,7 +184,7 @@ async def _receive(messenger: trio.SocketStream, refuse: Refuse) -> trio.SocketS
 
 async def _receive_order(messenger: trio.SocketStream) -> None:
     """Read exactly the message that comes first: the descriptor lies beside the very next byte, and would be lost."""
-    stream, missing = Stream(), _PASS_BYTES
+    stream, missing = Stream(), len(_ORDER)
     while missing:
         data = await messenger.receive_some(missing)
         if not data:

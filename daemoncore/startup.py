@@ -41,6 +41,11 @@ class Options:
     #: What condor_master handed down, when it started us.
     inheritance: Inheritance | None = None
 
+    @property
+    def local_sockets(self) -> str | None:
+        """Where the daemons of our condor_master are reached while their shared port has no number."""
+        return None if self.inheritance is None else self.inheritance.local_sockets
+
 
 async def claim_folder(had_dir: Path, program: str, entry: str, owner: tuple[int, int] | None) -> StateFolder:
     """Claim a node's folder of durable files; one that is held is waited for, for `CLAIM_SECONDS`.

@@ -296,6 +296,7 @@ class Daemon:
             self._security(),
             source_address=self.settings.me.numeric.host,
             user_timeout_seconds=self.settings.connection_timeout_seconds,
+            local_sockets=self._options.local_sockets,
         )
 
     def _client(self) -> Client:

@@ -36,6 +36,17 @@ def test_an_end_behind_a_shared_port():
     assert found.parent == Address("10.99.0.1", 9660, "master_1149_b268")
 
 
+def test_a_shared_port_without_a_number_yet():
+    """A master whose shared port server has not started says 0; its daemons reach each other by their local sockets."""
+    parent = "384 <127.0.0.1:0?alias=cm1.smoke.invalid&sock=master_384_f875>"
+    found = read_inheritance(
+        {"CONDOR_INHERIT": f"{parent} 0 SharedPort:a300/had*12*6*0*0*0*0***1**0*0*0*0*0*0*0* 0"}
+    )
+    assert found.parent == Address("127.0.0.1", 0, "master_384_f875")
+    assert found.local_sockets == "a300"
+    assert recorded("09-master-family-session").local_sockets is None
+
+
 def test_what_was_opened_for_other_ends_is_not_ours():
     """Sockets before the first 0 are no command sockets."""
     text = f"{PARENT} 1 5*6*0 2 6*2*0 0 SharedPort:/run/condor/daemon_sock/had*8*6*0 1 9*6*0 2 11*2*0 0"
@@ -57,6 +68,7 @@ def test_nobody_handed_anything_down(environment):
         "1108",
         "x <10.0.0.1:1> 0 0",
         "1108 nonsense: 0 0",
+        "1108 <127.0.0.1:0> 0 0",
         f"{PARENT}",
         f"{PARENT} 3 9*6*0 0",
         f"{PARENT} 0 1",

@@ -13,10 +13,10 @@ from daemoncore.cedar.classad import ClassAd
 from daemoncore.cedar.commands import Command
 from daemoncore.cedar.scalars import MessageWriter
 from daemoncore.cedar.stream import Stream
-from daemoncore.client import Client, Reset
+from daemoncore.client import CallFailed, Client, Reset
 from daemoncore.inheritance import SharedPortEnd
 from daemoncore.security import read_security
-from daemoncore.shared_port import inherited_listener, make_listener
+from daemoncore.shared_port import SharedPortListener, inherited_listener, make_listener
 from tests.daemoncore.command_ports import UPDATE, port, settings
 from tests.vector_files import load
 
@@ -148,6 +148,31 @@ async def test_a_socket_that_was_left_over_is_replaced(tmp_path):
     await behind.listener.aclose()
     with pytest.raises(OSError, match="107 bytes"):
         make_listener(tmp_path / ("x" * 200), "had")
+
+
+@pytest.mark.parametrize("is_abstract", [False, True])
+async def test_a_daemon_of_the_same_master_is_called_without_the_server(tmp_path, is_abstract):
+    """While the shared port has no number yet, the caller passes one end of a connection itself."""
+    values = settings(tmp_path)
+    made = port(values)
+    if is_abstract:
+        folder = f"cookie-{tmp_path.name}"
+        local = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        await local.bind(f"\0{folder}/master_1")
+        local.listen()
+        behind = SharedPortListener("master_1", trio.SocketListener(local))
+    else:
+        folder, behind = str(tmp_path), make_listener(tmp_path, "master_1")
+    client = Client(read_security(values.get), local_sockets=folder)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(made.server.serve_behind, behind)
+        with trio.fail_after(20):
+            place = Address("127.0.0.1", 0, "master_1")
+            async with await client.connect(place, UPDATE) as connection:
+                assert connection.our_identity.user == "condor@password"
+            with pytest.raises(CallFailed):
+                await client.connect(Address("127.0.0.1", 0, "nobody"), UPDATE)
+        nursery.cancel_scope.cancel()
 
 
 async def test_the_end_that_condor_master_handed_down(tmp_path):
