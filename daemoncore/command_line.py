@@ -19,6 +19,7 @@ import trio
 from daemoncore.config import ConfigurationError, Problem
 from daemoncore.early_signals import EarlySignals
 from daemoncore.inheritance import InheritanceError, read_inheritance
+from daemoncore.last_words import write_last_words
 from daemoncore.process import open_standard_files
 from daemoncore.startup import Options, StartError
 from daemoncore.version import VERSION
@@ -49,12 +50,14 @@ class Program(Generic[Loaded]):
 
     Attributes:
         name: what it is called.
+        subsystem: what HTCondor calls it, `HAD` or `REPLICATION`.
         description: one sentence for `--help`.
         load: reads the configuration; raises ConfigurationError.
         serve: is the daemon; raises StartError.
     """
 
     name: str
+    subsystem: str
     description: str
     load: Callable[[Options, Mapping[str, str]], Loaded]
     serve: Callable[[Loaded, Options, Mapping[str, str], EarlySignals], Awaitable[None]]
@@ -89,11 +92,14 @@ def main(program: Program[Loaded], argv: Sequence[str] | None = None) -> int:
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     arguments = parser(program.name, program.description).parse_args(argv)
     environment = dict(os.environ)
+    options = _options(arguments)
     try:
-        options = _options(arguments, environment)
+        options = options if arguments.check else _with_inheritance(options, environment)
         loaded = program.load(options, environment)
     except (ConfigurationError, InheritanceError) as error:
         _complain(str(error))
+        if not arguments.check:
+            write_last_words(program.subsystem, options, environment, str(error).splitlines())
         return CONFIGURATION_REFUSED
     if arguments.check:
         for warning in loaded.warnings:
@@ -111,19 +117,18 @@ def main(program: Program[Loaded], argv: Sequence[str] | None = None) -> int:
     return FAILED if failures else ASKED_TO_STOP
 
 
-def _options(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Options:
-    """Put what the command line says beside what condor_master hands down; `--check` takes nothing over."""
-    inheritance = None if arguments.check else read_inheritance(environment)
+def _options(arguments: argparse.Namespace) -> Options:
+    return Options(
+        arguments.config, arguments.local_name, arguments.port, arguments.is_terminal, arguments.sock
+    )
+
+
+def _with_inheritance(options: Options, environment: Mapping[str, str]) -> Options:
+    """Take over what condor_master hands down."""
+    inheritance = read_inheritance(environment)
     if inheritance is not None:
         inheritance.keep_from_children()
-    return Options(
-        arguments.config,
-        arguments.local_name,
-        arguments.port,
-        arguments.is_terminal,
-        arguments.sock,
-        inheritance,
-    )
+    return attrs.evolve(options, inheritance=inheritance)
 
 
 def _complain(text: str) -> None:

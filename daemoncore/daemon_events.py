@@ -18,7 +18,10 @@ LIFE_EVENTS: Final[dict[str, tuple[Level, str]]] = {
         "condor_master, which started this daemon, could not be told that it lives or is ready; told once in a row.",
     ),
     "parent_gone": (ERROR, "condor_master, which started this daemon, is gone; the daemon ends at once."),
-    "start_refused": (ERROR, "The daemon cannot start; the error says why."),
+    "start_refused": (
+        ERROR,
+        "The daemon cannot start, for this reason among others if there are several lines.",
+    ),
     "configuration_warning": (WARNING, "Something in the configuration is odd, but can be lived with."),
     "configuration_changed": (
         ALWAYS,

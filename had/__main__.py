@@ -21,6 +21,7 @@ async def serve(
 
 PROGRAM = command_line.Program(
     name="had",
+    subsystem="HAD",
     description="Elect one of the members of HAD_LIST, and run the one controllee there.",
     load=load,
     serve=serve,

@@ -13,7 +13,7 @@ from daemoncore import command_line
 from daemoncore.early_signals import EarlySignals
 from daemoncore.startup import Options
 from replication.daemon import Daemon
-from replication.loading import Loaded, load
+from replication.loading import SUBSYSTEM, Loaded, load
 
 
 async def _serve(
@@ -23,7 +23,7 @@ async def _serve(
 
 
 PROGRAM: command_line.Program[Loaded] = command_line.Program(
-    "had-replication", "Keep the controllee's state alike on all members.", load, _serve
+    "had-replication", SUBSYSTEM, "Keep the controllee's state alike on all members.", load, _serve
 )
 
 

@@ -50,7 +50,7 @@ async def serve_nothing(*_given):
 
 def program(load=lambda _options, _environment: Loaded(), serve=serve_nothing):
     """A program that loads and serves in these ways."""
-    return Program("had", "Be tested.", load, serve)
+    return Program("had", "HAD", "Be tested.", load, serve)
 
 
 def test_it_serves_with_what_the_command_line_says():
@@ -96,3 +96,23 @@ def test_what_prevents_the_start_is_printed(capsys):
 
     assert main(program(serve=serve), []) == FAILED
     assert capsys.readouterr().err == "had: the port is taken\n"
+
+
+def test_why_it_does_not_start_is_in_the_log_too(tmp_path, monkeypatch):
+    """condor_master throws standard error away, so the log has a line for each reason; `--check` writes none."""
+    configuration = tmp_path / "pool.conf"
+    configuration.write_text(f"LOG = {tmp_path}\n")
+    monkeypatch.setenv("CONDOR_CONFIG", str(configuration))
+    monkeypatch.delenv("HAD_CONFIG", raising=False)
+    log = tmp_path / "HADLog"
+    assert main(program(load=refuse), ["--check"]) == CONFIGURATION_REFUSED
+    assert not log.exists()
+    assert main(program(load=refuse), []) == CONFIGURATION_REFUSED
+    monkeypatch.setenv("CONDOR_INHERIT", "nonsense")
+    assert main(program(), []) == CONFIGURATION_REFUSED
+    lines = log.read_text().splitlines()
+    assert 'start_refused error="had.toml: HAD_LIST is not set"' in lines[0]
+    assert "CONDOR_INHERIT cannot be read" in lines[1]
+    configuration.write_text("this is no configuration\n")
+    assert main(program(load=refuse), []) == CONFIGURATION_REFUSED
+    assert log.read_text().splitlines() == lines
