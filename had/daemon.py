@@ -178,7 +178,7 @@ class Daemon:
         self._hands = make_hands(
             lambda: self.settings,
             durable,
-            sender=Letters(self._links, time.time),
+            sender=Letters(self._links, time.time, self._address_of),
             controllee=self._controllee,
             observer=self._telling,
             replica=self._replica,

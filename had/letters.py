@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Final
 
+from daemoncore.address import Address
 from daemoncore.cedar.commands import Command
 from daemoncore.cedar.scalars import MessageWriter
 from daemoncore.links import Letter, Links
@@ -26,11 +27,15 @@ class Letters:
     Args:
         links: carry them.
         wall_clock: gives Unix time, which a message tells.
+        address_of: gives a member's whole address.
     """
 
-    def __init__(self, links: Links, wall_clock: Callable[[], float]) -> None:
+    def __init__(
+        self, links: Links, wall_clock: Callable[[], float], address_of: Callable[[Member], Address]
+    ) -> None:
         self._links = links
         self._wall_clock = wall_clock
+        self._address_of = address_of
         self._last: Message | None = None
         self._encoded: dict[bool, bytes] = {}
 
@@ -45,9 +50,12 @@ class Letters:
             self._last = message
             self._encoded.clear()
         if is_encrypted not in self._encoded:
-            ad = messages.encode(message, self._wall_clock())
+            ad = messages.encode(message, self._wall_clock(), self._spell)
             self._encoded[is_encrypted] = MessageWriter(encrypted=is_encrypted).put_ad(ad).body()
         return self._encoded[is_encrypted]
+
+    def _spell(self, member: Member) -> str:
+        return str(self._address_of(member).sinful())
 
 
 class Ears:

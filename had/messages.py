@@ -47,14 +47,23 @@ _T = TypeVar("_T")
 # --- to the wire ----------------------------------------------------------------------------------------------
 
 
-def encode(message: Message, wall_clock: float) -> ClassAd:
-    """Make the ad; `wall_clock` is the sender's Unix time, for the skew metric of the receiver."""
+def encode(
+    message: Message, wall_clock: float, spell: Callable[[Member], str] = lambda member: f"<{member}>"
+) -> ClassAd:
+    """Make the ad.
+
+    Args:
+        message: what it says.
+        wall_clock: the sender's Unix time, for the skew metric of the receiver.
+        spell: gives the address string of a member, with its name behind a shared port: a real condor_had compares
+            HadList with its own, letter by letter, and complains of each difference.
+    """
     items: list[tuple[str, ValueLike]] = [
         ("MyType", "HAD"),
         ("HadSelfID", message.rank_id),
         ("HadIndex", len(message.members) - 1 - message.rank_id),
         ("HadControlleeName", message.controllee),
-        ("HadList", ",".join(f"<{member}>" for member in message.members)),
+        ("HadList", ",".join(map(spell, message.members))),
         ("HadIsActive", message.state is State.LEADER),
         ("HadProtocol", PROTOCOL),
         ("HadSender", message.sender),

@@ -290,6 +290,17 @@ def test_a_message_without_validity_is_held_to_htcondors_formula():
     assert decode_untrusted(ad, Kind.HEARTBEAT).validity_seconds is None
 
 
+def test_members_behind_a_shared_port_are_spelled_as_htcondor_does():
+    """A real condor_had compares the list letter by letter; whoever reads it knows the members by their numbers."""
+    recorded = vector_files.conversation("10-shared-port-had", "h1")["stream"][-2]["fields"][0]["value"]
+    spelled = recorded["HadList"].strip('"')
+    members = ("10.99.0.1:9660", "10.99.0.2:9660")
+    message = attrs.evolve(example(), sender=members[0], members=members, rank_id=1)
+    ad = encode(message, 0.0, lambda member: f"<{member}?sock=had>")
+    assert ad.get_string("HadList") == spelled
+    assert decode_untrusted(ad, Kind.HEARTBEAT).members == members
+
+
 def test_htcondor_finds_what_it_reads_in_our_ad():
     """A real condor_had finds the id, the controllee and the list in our ad, as it would spell them."""
     ad = encode(example(), 0.0)
