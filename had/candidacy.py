@@ -33,10 +33,15 @@ def is_best(node: Election, now: float) -> bool:
     """Whether this node goes before every candidate it hears, or hears of."""
     if node.awaits is not None and now < node.awaits_until:
         return False
-    if pool.is_awaited(node.peers, now, node.settings.me):
-        return True
-    mine = node.standing()
-    return all(mine > r.standing(now) for r in pool.candidates(node.peers, now))
+    mine, candidates = node.standing(), pool.candidates(node.peers, now)
+    awaited = pool.awaited(node.peers, now)
+    # Whoever is awaited and has come back goes first, also for a member that has not known the last leader.
+    first = [r for r in candidates if r.member in awaited]
+    if node.settings.me in awaited:
+        candidates = first
+    elif first:
+        return False
+    return all(mine > r.standing(now) for r in candidates)
 
 
 def reason_to_lead(node: Election, now: float) -> Reason | None:

@@ -83,7 +83,7 @@ def has_resigned(peers: Peers, now: float, report: Report) -> bool:
     If not, its daemon crashed, and its guard may still be killing the controllee.
     """
     peer = peers.get(report.member)
-    if peer is None or peer.refused_at >= report.heard_at:
+    if peer is None or peer.gone_at >= report.heard_at:
         return False
     if peer.message is not None and peer.heard_at >= report.heard_at:
         led = report.claim.instance if isinstance(report.claim, Message) else peer.message.instance
@@ -104,7 +104,7 @@ def end_of_leader(peers: Peers, now: float, report: Report, slack_seconds: float
         slack_seconds: how much sooner than it says the report may have run out.
     """
     peer = peers.get(report.member)
-    is_refused = peer is not None and peer.refused_at >= report.heard_at
+    is_refused = peer is not None and peer.gone_at >= report.heard_at
     if peer is None or (now >= report.expires_at - slack_seconds and not is_refused):
         return Reason.leader_silent
     return Reason.leader_resigned if has_resigned(peers, now, report) else Reason.leader_gone
@@ -265,7 +265,7 @@ def is_successor_due(peers: Peers, now: float, settings: ElectionSettings, epoch
 def is_gone(peers: Peers, member: Member | None) -> bool:
     """Whether a member's machine said, since we last heard it, that its daemon is gone."""
     peer = peers.get(member) if member is not None else None
-    return peer is not None and peer.refused_at > peer.heard_at
+    return peer is not None and peer.gone_at > peer.heard_at
 
 
 def has_no_votes(peers: Peers, settings: ElectionSettings) -> bool:
@@ -273,9 +273,9 @@ def has_no_votes(peers: Peers, settings: ElectionSettings) -> bool:
     return settings.require_majority and any(p.is_ours is False and not p.is_stranger for p in peers.values())
 
 
-def is_awaited(peers: Peers, now: float, me: Member) -> bool:
-    """Whether others give this node time to come back and lead (HAD_DAEMON_RESTART_WINDOW)."""
-    return any(p.message.awaits == me for p in peers.values() if p.message and p.is_alive(now))
+def awaited(peers: Peers, now: float) -> set[Member]:
+    """Members that others give time to come back and lead (HAD_DAEMON_RESTART_WINDOW)."""
+    return {p.message.awaits for p in peers.values() if p.message and p.message.awaits and p.is_alive(now)}
 
 
 def is_unheard(peers: Peers, now: float, settings: ElectionSettings) -> bool:

@@ -309,12 +309,12 @@ def test_gone_is_refused_since_it_was_heard():
     assert not pool.is_gone(by_member(), None)
 
 
-def test_a_node_learns_that_others_wait_for_it():
+def test_a_node_learns_whom_others_wait_for():
     """Only a live member's word counts (HAD_DAEMON_RESTART_WINDOW)."""
-    assert pool.is_awaited(by_member(heard(A, 11.0, awaits=B)), NOW, B)
-    assert not pool.is_awaited(by_member(heard(A, 11.0, awaits=C)), NOW, B)
-    assert not pool.is_awaited(by_member(heard(A, 1.0, awaits=B)), NOW, B)
-    assert not pool.is_awaited(by_member(), NOW, B)
+    assert pool.awaited(by_member(heard(A, 11.0, awaits=B)), NOW) == {B}
+    assert pool.awaited(by_member(heard(A, 11.0, awaits=C), heard(C, 11.0, awaits=B)), NOW) == {B, C}
+    assert pool.awaited(by_member(heard(A, 1.0, awaits=B)), NOW) == set()
+    assert pool.awaited(by_member(), NOW) == set()
 
 
 BOTH_DEAF = [heard(A, 11.0, sightings=(saw(C),)), heard(C, 11.0, sightings=(saw(A),))]
