@@ -15,6 +15,28 @@ from tests.simulation.invariants import Watch
 from tests.simulation.network import PROCESS_DOWN, PROCESS_FROZEN, PROCESS_UP, Network
 from tests.simulation.world import Timer, World
 
+KEEPS_IDS = (State.PASSIVE, State.ELECTION)
+"""The one step that does not forget the ids received before it."""
+
+
+def next_state(state: State, alive: set[int], elected: set[int], me: int, *, is_primary: bool) -> State:
+    """Return where one step of condor_had leads (StateMachine.cpp, HADStateMachine::step).
+
+    Args:
+        state: where it is.
+        alive: ids of the HAD_ALIVE_CMDs received since they were last forgotten.
+        elected: ids of the HAD_SEND_ID_CMDs.
+        me: its own id.
+        is_primary: HAD_USE_PRIMARY, and it is the first entry.
+    """
+    if state is State.PASSIVE and (not alive or is_primary):
+        return State.ELECTION
+    if state is State.ELECTION and (is_primary or not alive) and all(other <= me for other in elected):
+        return State.LEADER
+    if state is State.LEADER and all(other <= me for other in alive):
+        return State.LEADER
+    return State.PASSIVE
+
 
 class CondorNode:
     """One host with HTCondor's own daemons on it."""
@@ -40,6 +62,8 @@ class CondorNode:
         self.state = State.PRE
         self.alive: set[int] = set()
         self.elected: set[int] = set()
+        #: Its programs were replaced by ours: nobody starts condor_had again.
+        self.is_retired = False
         self._stop_seconds = stop_seconds
         self._firings = 0
         self._is_busy = False
@@ -59,11 +83,16 @@ class CondorNode:
         """Tell whether it says LEADER."""
         return self.is_up and self.state is State.LEADER
 
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether neither condor_had nor its negotiator runs."""
+        return not self.is_up and self.name not in self.watch.running
+
     # --- life -------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start condor_had: the master is told to stop the negotiator, then the cycle begins."""
-        if self.is_up or not self.is_host_up:
+        if self.is_up or not self.is_host_up or self.is_retired:
             return
         self.world.tell(self.label, "condor_had started")
         self.process = PROCESS_UP
@@ -81,6 +110,15 @@ class CondorNode:
             return
         self.world.tell(self.label, "condor_had killed")
         self._end()
+        self.network.process_ended(self.name)
+
+    def stop(self) -> None:
+        """SIGTERM of condor_had: it has the master stop the negotiator, tells no other member, and ends."""
+        if not self.is_up:
+            return
+        self.world.tell(self.label, "condor_had stopped")
+        self._end()
+        self._child_off()
         self.network.process_ended(self.name)
 
     def host_death(self) -> None:
@@ -161,22 +199,14 @@ class CondorNode:
             self._send_round(kind, list(self.settings.others))
 
     def _step(self) -> None:
-        me, is_primary = self.settings.my_id, self.settings.is_primary
-        if self.state is State.PRE:
-            self._become(State.PASSIVE)
-        elif self.state is State.PASSIVE:
-            if not self.alive or is_primary:
-                self._become(State.ELECTION, keep=True)
-            else:
-                self._become(State.PASSIVE)
-        elif self.state is State.ELECTION:
-            if (self.alive and not is_primary) or any(i > me for i in self.elected):
-                self._become(State.PASSIVE)
-            else:
-                self._become(State.LEADER)
-                self._child_on()
-        elif any(i > me for i in self.alive):
-            self._become(State.PASSIVE)
+        before = self.state
+        after = next_state(
+            before, self.alive, self.elected, self.settings.my_id, is_primary=self.settings.is_primary
+        )
+        self._become(after, keep=(before, after) == KEEPS_IDS)
+        if after is State.LEADER and before is State.ELECTION:
+            self._child_on()
+        elif before is State.LEADER and after is State.PASSIVE:
             self._child_off()
 
     def _become(self, state: State, *, keep: bool = False) -> None:
