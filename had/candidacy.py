@@ -17,7 +17,7 @@ def may_elect(node: Election, now: float) -> bool:
     s = node.settings
     if not node.is_able or now < node.awaits_successor_until:
         return False
-    if pool.is_successor_due(node.peers, now, s, node.epoch):
+    if pool.is_successor_due(node.peers, now, s, node.epoch) or must_listen(node, now):
         return False
     return not node.is_paused or owner(_last_leadership(node), s.members) == s.me
 
@@ -44,8 +44,15 @@ def is_best(node: Election, now: float) -> bool:
     return all(mine > r.standing(now) for r in candidates)
 
 
+def must_listen(node: Election, now: float) -> bool:
+    """Whether a real leader may be there that this node, just started, has had no time to hear."""
+    return node.last_leader is None and now < pool.listens_until(node.peers, node.started_at, node.settings)
+
+
 def reason_to_lead(node: Election, now: float) -> Reason | None:
     """Why this candidate has won among those that it hears; None if it has not."""
+    if must_listen(node, now):
+        return None
     is_proved_gone = node.leaderless is Reason.leader_gone
     if pool.is_answered(node.peers, now, node.settings.me, node.candidacy, is_proved_gone):
         return Reason.won_by_answers

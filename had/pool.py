@@ -6,6 +6,7 @@ whether anybody hears us. None of them changes anything.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 from had.election_settings import ElectionSettings, Member
@@ -75,6 +76,15 @@ def listening_seconds(peers: Peers, settings: ElectionSettings) -> float:
     """How long a node listens after its start before it wants anything: T, or a real condor_had's own interval."""
     has_condor = any(p.is_ours is False for p in peers.values())
     return settings.condor_interval_seconds if has_condor else settings.timeout_seconds
+
+
+def listens_until(peers: Peers, started_at: float, settings: ElectionSettings) -> float:
+    """Until when a node that has known no leader since its start must listen before it leads.
+
+    A real condor_had that waits for a dead member answers nobody for T, so that it may be found late.
+    """
+    has_condor = any(p.is_ours is False for p in peers.values())
+    return started_at + settings.condor_interval_seconds if has_condor else -math.inf
 
 
 def has_resigned(peers: Peers, now: float, report: Report) -> bool:

@@ -7,7 +7,7 @@ are those recorded in tests/vectors (01-raw-had, 07-had): sessions without our m
 the ad with HTCondor's own attributes only. The table of steps is that of the simulator's model, `tests.simulation.condor`.
 
 What makes HTCondor what it is, is kept: one thread, so nothing is read while it sends; sends one after another, each up to
-T for the connection and T for the command; a message whose session the peer has forgotten is lost; one step and two rounds
+T for the connection, which is tried again while it is refused, and T for the command; a message whose session the peer has forgotten is lost; one step and two rounds
 of messages in an interval of 2 * (2 * T * N + 1) seconds. HTCondor takes whole seconds only, the double any T.
 
 Its condor_master is a stand-in in the same process, which starts and stops the negotiator, `witness_controllee.py LIVES`.
@@ -32,13 +32,13 @@ from daemoncore.authorization import Level
 from daemoncore.cedar.classad import ClassAd
 from daemoncore.cedar.commands import Command
 from daemoncore.cedar.handshake import Outcome
-from daemoncore.client import CallFailed, Client, Denied, Reset, TimedOut
+from daemoncore.client import CallFailed, Client, ConnectionRefused, Denied, Reset, TimedOut
 from daemoncore.server import CommandServer
 from daemoncore.startup import Options, listen_for_commands
 from had.loading import load
 from had.transitions import State
 from tests.end_to_end.lives import is_alive
-from tests.simulation.condor import KEEPS_IDS, next_state
+from tests.simulation.condor import KEEPS_IDS, RETRY_SECONDS, next_state
 
 WITNESS_CONTROLLEE = Path(__file__).with_name("witness_controllee.py")
 ROUNDS = {State.ELECTION: Command.HAD_SEND_ID_CMD, State.LEADER: Command.HAD_ALIVE_CMD}
@@ -110,7 +110,11 @@ class BlockingClient(Client):
 
     async def _dial(self, address):
         with trio.move_on_after(self.timeout_seconds):
-            return await super()._dial(address)
+            while True:
+                try:
+                    return await super()._dial(address)
+                except ConnectionRefused:
+                    await trio.sleep(RETRY_SECONDS)
         raise TimedOut(address, "cannot connect")
 
     async def introduce(self, transport, address, request):

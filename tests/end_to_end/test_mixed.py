@@ -186,17 +186,15 @@ def upgrade_of_the_leader_first(pool, first, second):
     assert only_life(pool).pid == handed.pid
 
 
+#: Each with HAD_USE_PRIMARY.
 STORIES = {
-    story: has_primary
-    for story, has_primary in (
-        (real_primary_dies, True),
-        (real_primary_returns, True),
-        (our_primary_returns, True),
-        (our_primary_dies, False),
-        (only_condor_had_dies, False),
-        (upgrade_and_back, True),
-        (upgrade_of_the_leader_first, False),
-    )
+    real_primary_dies: True,
+    real_primary_returns: True,
+    our_primary_returns: True,
+    our_primary_dies: False,
+    only_condor_had_dies: False,
+    upgrade_and_back: True,
+    upgrade_of_the_leader_first: False,
 }
 
 

@@ -3,8 +3,9 @@
 Written from the behaviour of HTCondor 25 (StateMachine.cpp: the cycle timer, the step, the send round; command
 numbers and ads do not matter here). What counts for mixed pools is kept exactly: one step and two rounds of messages
 per hadInterval = 2 * (2 * T * N + 1); sets of ids that are cleared at most transitions and *kept* from PASSIVE to
-ELECTION; blocking sends, one after another, of up to 2 T for a peer that does not answer, during which nothing is
-heard; CHILD_ON and CHILD_OFF_FAST that nobody acknowledges; a negotiator that outlives a killed condor_had.
+ELECTION; blocking sends, one after another, of T for a peer that does not answer, during which nothing is
+heard; CHILD_ON and CHILD_OFF_FAST that nobody acknowledges; a negotiator that outlives a killed condor_had (in truth its
+master ends that one and starts another a second later, which lives until condor_had is back and has it stopped).
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from had.transitions import State
 from tests.simulation.invariants import Watch
 from tests.simulation.network import PROCESS_DOWN, PROCESS_FROZEN, PROCESS_UP, Network
 from tests.simulation.world import Timer, World
+
+RETRY_SECONDS = 1.0
+"""So long HTCondor waits before it tries a refused connection again (sock.cpp, Sock::do_connect_finish)."""
 
 KEEPS_IDS = (State.PASSIVE, State.ELECTION)
 """The one step that does not forget the ids received before it."""
@@ -66,7 +70,8 @@ class CondorNode:
         self.is_retired = False
         self._stop_seconds = stop_seconds
         self._firings = 0
-        self._is_busy = False
+        #: Sending, and so deaf: nothing is read, and no login answered.
+        self.is_busy = False
         self._is_due = False
         self._inbox: list[events.Heard] = []
         self._timers: list[Timer] = []
@@ -96,7 +101,7 @@ class CondorNode:
             return
         self.world.tell(self.label, "condor_had started")
         self.process = PROCESS_UP
-        self.state, self._firings, self._is_busy, self._is_due = State.PRE, 0, False, False
+        self.state, self._firings, self.is_busy, self._is_due = State.PRE, 0, False, False
         self.alive.clear()
         self.elected.clear()
         self._inbox.clear()
@@ -157,7 +162,7 @@ class CondorNode:
             self._read()
 
     def _end(self) -> None:
-        self.process = PROCESS_DOWN
+        self.process, self.is_busy = PROCESS_DOWN, False
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
@@ -169,7 +174,7 @@ class CondorNode:
         if not isinstance(event, events.Heard) or self.process == PROCESS_DOWN:
             return
         self._inbox.append(event)
-        if not self._is_busy and self.process == PROCESS_UP:
+        if not self.is_busy and self.process == PROCESS_UP:
             self._read()
 
     def _read(self) -> None:
@@ -185,7 +190,7 @@ class CondorNode:
     # --- the cycle --------------------------------------------------------------------------------------------
 
     def _fire(self) -> None:
-        if self._is_busy or self.process != PROCESS_UP:
+        if self.is_busy or self.process != PROCESS_UP:
             self._is_due = True
             return
         self._timers = [t for t in self._timers if t.act is not None and t.when >= self.world.now]
@@ -195,7 +200,7 @@ class CondorNode:
             self._step()
         kind = {State.LEADER: events.Kind.ALIVE, State.ELECTION: events.Kind.SEND_ID}.get(self.state)
         if kind is not None:
-            self._is_busy = True
+            self.is_busy = True
             self._send_round(kind, list(self.settings.others))
 
     def _step(self) -> None:
@@ -217,35 +222,42 @@ class CondorNode:
             self.alive.clear()
             self.elected.clear()
 
-    def _send_round(self, kind: events.Kind, targets: list[str]) -> None:
-        """Send to one target after another; a dead one costs up to 2 T, during which nothing is read."""
+    def _send_round(self, kind: events.Kind, targets: list[str], tried_seconds: float = 0.0) -> None:
+        """Send to one target after another; a dead one costs T, during which nothing is read.
+
+        A refused connection is tried again each second, so a daemon that comes up meanwhile gets the message.
+        """
         if not targets:
-            self._is_busy = False
+            self.is_busy = False
             self._read()
             return
         target, *rest = targets
         node = self.network.nodes.get(target)
-        pair = self.name, target
-        is_silent = (
-            node is None or pair in self.network.cuts or not node.is_host_up or node.process == PROCESS_FROZEN
-        )
-        if is_silent:
-            wait = self.world.between(1, 2) * self.timeout_seconds
-        else:
-            assert node is not None
-            wait = 0.005
+        pair, t = (self.name, target), self.timeout_seconds
+        if node is None or pair in self.network.cuts or not node.is_host_up or node.process == PROCESS_FROZEN:
+            self._timers.append(self.world.after(t, self._send_round, kind, rest))
+        elif node.process == PROCESS_UP or tried_seconds >= t:
             if node.process == PROCESS_UP and pair not in self.network.denied:
-                message = events.Message(
-                    self.name,
-                    self.settings.my_id,
-                    self.settings.controllee,
-                    self.state,
-                    members=self.settings.members,
-                    is_ours=False,
-                    is_primary=self.settings.is_primary,
-                )
-                self.world.after(0.004, self._arrive, target, events.Heard(message, kind))
-        self._timers.append(self.world.after(wait, self._send_round, kind, rest))
+                self._send(kind, target)
+            self._timers.append(self.world.after(0.005, self._send_round, kind, rest))
+        else:
+            again = min(RETRY_SECONDS, t - tried_seconds)
+            self._timers.append(
+                self.world.after(again, self._send_round, kind, targets, tried_seconds + again)
+            )
+
+    def _send(self, kind: events.Kind, target: str) -> None:
+        s = self.settings
+        message = events.Message(
+            self.name,
+            s.my_id,
+            s.controllee,
+            self.state,
+            members=s.members,
+            is_ours=False,
+            is_primary=s.is_primary,
+        )
+        self.world.after(0.004, self._arrive, target, events.Heard(message, kind))
 
     def _arrive(self, target: str, heard: events.Heard) -> None:
         node = self.network.nodes[target]

@@ -43,6 +43,8 @@ class Node:
     """One host with our daemon on it."""
 
     is_ours = True
+    #: Ours answers whatever else it does.
+    is_busy = False
 
     def __init__(
         self,
