@@ -45,7 +45,9 @@ def is_best(node: Election, now: float) -> bool:
 
 
 def must_listen(node: Election, now: float) -> bool:
-    """Whether a real leader may be there that this node, just started, has had no time to hear."""
+    """Whether a real leader may be there that this node has had no time to hear, or its negotiator without it."""
+    if now < pool.orphan_until(node.peers, node.settings):
+        return True
     return node.last_leader is None and now < pool.listens_until(node.peers, node.started_at, node.settings)
 
 
@@ -54,7 +56,10 @@ def reason_to_lead(node: Election, now: float) -> Reason | None:
     if must_listen(node, now):
         return None
     is_proved_gone = node.leaderless is Reason.leader_gone
-    if pool.is_answered(node.peers, now, node.settings.me, node.candidacy, is_proved_gone):
+    # Whether a real leader's machine refuses us shows only when a candidate calls there.
+    if not pool.condor_leads(node.peers) and pool.is_answered(
+        node.peers, now, node.settings.me, node.candidacy, is_proved_gone
+    ):
         return Reason.won_by_answers
     if now >= node.candidacy_since + node.settings.timeout_seconds / 4:
         return Reason.won_by_waiting

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from had.fitness import start_ends_at
 from had.ledger import DISK_RETRY_SECONDS
-from had.pool import listening_seconds, listens_until, succession_seconds
+from had.pool import listening_seconds, listens_until, orphan_until, succession_seconds
 from had.speech import condor_kind
 from had.transitions import State
 
@@ -37,6 +37,7 @@ def deadlines(node: Election) -> list[float]:
             node.awaits_until,
             node.candidacy_since + t / 4,
             listens_until(node.peers, node.started_at, node.settings),
+            orphan_until(node.peers, node.settings),
         ]
         wait = succession_seconds(node.settings)
         found += [p.heard_at + wait for p in node.peers.values() if p.names_successor]

@@ -12,13 +12,16 @@ from collections.abc import Iterable, Mapping
 from had.election_settings import ElectionSettings, Member
 from had.events import Directive, Hold, Message, Record
 from had.ledger import MAXIMUM_EPOCH_JUMP, owner
-from had.peers import Peer, Report, reports
+from had.peers import Peer, Report, is_condor_leadership, reports
 from had.transitions import Reason, State
 
 Peers = Mapping[Member, Peer]
 
 MAXIMUM_COUNT_JUMP = 2**20
 """Nor were so many directives given without us."""
+
+CONDOR_TAKEOVER_INTERVALS = 3
+"""A real member takes over two to three of HTCondor's intervals after a leader's last ALIVE."""
 
 FORGET_SEQUENCE_TIMEOUTS = 10
 """A member silent for this many T may start its count of messages anew (its HAD_DIR was lost)."""
@@ -85,6 +88,24 @@ def listens_until(peers: Peers, started_at: float, settings: ElectionSettings) -
     """
     has_condor = any(p.is_ours is False for p in peers.values())
     return started_at + settings.condor_interval_seconds if has_condor else -math.inf
+
+
+def condor_leads(peers: Peers) -> bool:
+    """Whether the last word of a member was that it leads, as a real condor_had; the word may be out of date."""
+    return any(p.message is not None and is_condor_leadership(p.message) for p in peers.values())
+
+
+def orphan_until(peers: Peers, settings: ElectionSettings) -> float:
+    """Until when a negotiator may run whose condor_had is gone: its machine answers, and so its condor_master lives.
+
+    That one starts condor_had again, which has the negotiator stopped. Real members take three intervals at most.
+    """
+    orphans = (
+        p.heard_at + CONDOR_TAKEOVER_INTERVALS * settings.condor_interval_seconds
+        for p in peers.values()
+        if p.message is not None and is_condor_leadership(p.message) and p.refused_at > p.heard_at
+    )
+    return max(orphans, default=-math.inf)
 
 
 def has_resigned(peers: Peers, now: float, report: Report) -> bool:

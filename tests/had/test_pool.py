@@ -317,6 +317,42 @@ def test_a_node_learns_whom_others_wait_for():
     assert pool.awaited(by_member(), NOW) == set()
 
 
+def refused(peer, at):
+    """A peer whose machine refused us at a time."""
+    peer.refused_at = at
+    return peer
+
+
+def real_leader():
+    """A real condor_had that said at 11 that it leads."""
+    return heard(A, 11.0, LEADER, is_ours=False, instance=0, validity=50.0)
+
+
+def test_a_real_leader_whose_machine_refuses_us_may_have_left_its_negotiator():
+    """It is given three of HTCondor's intervals (50 s with T = 4 and three members) from its last ALIVE on."""
+    s = settings()
+    assert pool.orphan_until(by_member(refused(real_leader(), 12.0)), s) == 11.0 + 3 * 50.0
+    assert pool.orphan_until(by_member(refused(real_leader(), 10.0)), s) == -math.inf
+    assert pool.orphan_until(by_member(real_leader()), s) == -math.inf
+    assert pool.orphan_until(by_member(refused(heard(A, 11.0, LEADER), 12.0)), s) == -math.inf
+    stepped_down = heard(A, 11.0, State.ELECTION, is_ours=False, instance=0)
+    assert pool.orphan_until(by_member(refused(stepped_down, 12.0)), s) == -math.inf
+    assert pool.orphan_until(by_member(), s) == -math.inf
+
+
+def test_only_a_real_leader_is_asked_by_its_machine():
+    """Whether a member's last word was that it leads as a real condor_had."""
+    assert pool.condor_leads(by_member(real_leader()))
+    assert not pool.condor_leads(by_member(heard(A, 11.0, LEADER)))
+    assert not pool.condor_leads(by_member())
+
+
+def test_who_knows_a_real_member_listens_for_its_interval():
+    """From the start on, and not at all among ours."""
+    assert pool.listens_until(by_member(real_leader()), 3.0, settings()) == 53.0
+    assert pool.listens_until(by_member(heard(A, 11.0)), 3.0, settings()) == -math.inf
+
+
 BOTH_DEAF = [heard(A, 11.0, sightings=(saw(C),)), heard(C, 11.0, sightings=(saw(A),))]
 
 
