@@ -46,7 +46,7 @@ def is_best(node: Election, now: float) -> bool:
 
 def must_listen(node: Election, now: float) -> bool:
     """Whether a real leader may be there that this node has had no time to hear, or its negotiator without it."""
-    if now < pool.orphan_until(node.peers, node.settings):
+    if pool.has_orphan(node.peers, now, node.settings):
         return True
     return node.last_leader is None and now < pool.listens_until(node.peers, node.started_at, node.settings)
 
@@ -57,7 +57,7 @@ def reason_to_lead(node: Election, now: float) -> Reason | None:
         return None
     is_proved_gone = node.leaderless is Reason.leader_gone
     # Whether a real leader's machine refuses us shows only when a candidate calls there.
-    if not pool.condor_leads(node.peers) and pool.is_answered(
+    if not pool.condor_leaders(node.peers, now, node.settings) and pool.is_answered(
         node.peers, now, node.settings.me, node.candidacy, is_proved_gone
     ):
         return Reason.won_by_answers

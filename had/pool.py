@@ -90,22 +90,22 @@ def listens_until(peers: Peers, started_at: float, settings: ElectionSettings) -
     return started_at + settings.condor_interval_seconds if has_condor else -math.inf
 
 
-def condor_leads(peers: Peers) -> bool:
-    """Whether the last word of a member was that it leads, as a real condor_had; the word may be out of date."""
-    return any(p.message is not None and is_condor_leadership(p.message) for p in peers.values())
-
-
-def orphan_until(peers: Peers, settings: ElectionSettings) -> float:
-    """Until when a negotiator may run whose condor_had is gone: its machine answers, and so its condor_master lives.
-
-    That one starts condor_had again, which has the negotiator stopped. Real members take three intervals at most.
-    """
-    orphans = (
-        p.heard_at + CONDOR_TAKEOVER_INTERVALS * settings.condor_interval_seconds
+def condor_leaders(peers: Peers, now: float, settings: ElectionSettings) -> list[Peer]:
+    """Members whose last word was that they lead, as a real condor_had, until a real member would lead in their place."""
+    seconds = CONDOR_TAKEOVER_INTERVALS * settings.condor_interval_seconds
+    return [
+        p
         for p in peers.values()
-        if p.message is not None and is_condor_leadership(p.message) and p.refused_at > p.heard_at
-    )
-    return max(orphans, default=-math.inf)
+        if p.message is not None and is_condor_leadership(p.message) and now < p.heard_at + seconds
+    ]
+
+
+def has_orphan(peers: Peers, now: float, settings: ElectionSettings) -> bool:
+    """Whether a negotiator may run whose condor_had is gone: its machine answers, and so its condor_master lives.
+
+    That one starts condor_had again, which has the negotiator stopped.
+    """
+    return any(p.refused_at > p.heard_at for p in condor_leaders(peers, now, settings))
 
 
 def has_resigned(peers: Peers, now: float, report: Report) -> bool:

@@ -328,23 +328,30 @@ def real_leader():
     return heard(A, 11.0, LEADER, is_ours=False, instance=0, validity=50.0)
 
 
-def test_a_real_leader_whose_machine_refuses_us_may_have_left_its_negotiator():
+@pytest.mark.parametrize(
+    ("peer", "until"),
+    [
+        (refused(real_leader(), 12.0), 11.0 + 3 * 50.0),
+        (refused(real_leader(), 10.0), 0.0),
+        (real_leader(), 0.0),
+        (refused(heard(A, 11.0, LEADER), 12.0), 0.0),
+        (refused(heard(A, 11.0, ELECTION, is_ours=False, instance=0), 12.0), 0.0),
+        (Peer(A), 0.0),
+    ],
+)
+def test_a_real_leader_whose_machine_refuses_us_may_have_left_its_negotiator(peer, until):
     """It is given three of HTCondor's intervals (50 s with T = 4 and three members) from its last ALIVE on."""
-    s = settings()
-    assert pool.orphan_until(by_member(refused(real_leader(), 12.0)), s) == 11.0 + 3 * 50.0
-    assert pool.orphan_until(by_member(refused(real_leader(), 10.0)), s) == -math.inf
-    assert pool.orphan_until(by_member(real_leader()), s) == -math.inf
-    assert pool.orphan_until(by_member(refused(heard(A, 11.0, LEADER), 12.0)), s) == -math.inf
-    stepped_down = heard(A, 11.0, State.ELECTION, is_ours=False, instance=0)
-    assert pool.orphan_until(by_member(refused(stepped_down, 12.0)), s) == -math.inf
-    assert pool.orphan_until(by_member(), s) == -math.inf
+    assert pool.has_orphan(by_member(peer), NOW, settings()) is (until > NOW)
+    assert pool.has_orphan(by_member(peer), until - 0.1, settings()) is (until > NOW)
+    assert not pool.has_orphan(by_member(peer), max(until, NOW + 200), settings())
 
 
-def test_only_a_real_leader_is_asked_by_its_machine():
-    """Whether a member's last word was that it leads as a real condor_had."""
-    assert pool.condor_leads(by_member(real_leader()))
-    assert not pool.condor_leads(by_member(heard(A, 11.0, LEADER)))
-    assert not pool.condor_leads(by_member())
+def test_a_real_leader_is_remembered_as_long_as_a_real_member_would_wait():
+    """Its last word stands for three intervals, whether it is good any more or not."""
+    leader = real_leader()
+    assert pool.condor_leaders(by_member(leader), 160.9, settings()) == [leader]
+    assert pool.condor_leaders(by_member(leader), 161.0, settings()) == []
+    assert pool.condor_leaders(by_member(heard(A, 11.0, LEADER)), NOW, settings()) == []
 
 
 def test_who_knows_a_real_member_listens_for_its_interval():
