@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from had.fitness import start_ends_at
 from had.ledger import DISK_RETRY_SECONDS
-from had.pool import listening_seconds, succession_seconds
+from had.pool import CONDOR_TAKEOVER_INTERVALS, listening_seconds, listens_until, succession_seconds
 from had.speech import condor_kind
 from had.transitions import State
 
@@ -20,7 +20,7 @@ UNHEARD_SHARE = 1 / 5
 
 def deadlines(node: Election) -> list[float]:
     """Every time at which something may change by itself, infinity among them."""
-    t = node.settings.timeout_seconds
+    t, i = node.settings.timeout_seconds, node.settings.condor_interval_seconds
     found = [
         node.voice.next_beat,
         *(p.expires_at for p in node.peers.values()),
@@ -36,6 +36,8 @@ def deadlines(node: Election) -> list[float]:
             node.awaits_successor_until,
             node.awaits_until,
             node.candidacy_since + t / 4,
+            listens_until(node.peers, node.started_at, node.settings),
+            *(p.heard_at + CONDOR_TAKEOVER_INTERVALS * i for p in node.peers.values()),
         ]
         wait = succession_seconds(node.settings)
         found += [p.heard_at + wait for p in node.peers.values() if p.names_successor]

@@ -124,7 +124,7 @@ class Election:
         self._won: Reason | None = None
         self.candidacy = 0
         self.candidacy_since = now
-        self._last_leader: Member | None = None
+        self.last_leader: Member | None = None
         self.leaderless = Reason.no_leader
         self.not_before = self.handed_over_at = -math.inf
         self.awaits_until = self.awaits_successor_until = -math.inf
@@ -406,7 +406,7 @@ class Election:
     def _look_for_leaders(self) -> None:
         """Compare the leaders that exist now with those that existed at the last look."""
         before, self.leaders = self.leaders, live_leaders(self.peers, self.settings.me, self._now)
-        denied = pool.denied_leader(self.peers, self._now, self.settings, self._last_leader, self.epoch)
+        denied = pool.denied_leader(self.peers, self._now, self.settings, self.last_leader, self.epoch)
         if denied is not None:
             self.leaders.setdefault(denied.member, denied)
         for member, report in before.items():
@@ -414,7 +414,7 @@ class Election:
                 self._leader_vanished(report)
         best = self.best_leader
         if best is not None:
-            self._last_leader = best.member
+            self.last_leader = best.member
             self.votes.starved_since = None
         for peer in self.peers.values():
             if peer.falls_silent(self._now):
@@ -626,7 +626,7 @@ class Election:
 
     def _become_leader(self, reason: Reason) -> None:
         self._become(State.LEADER, reason)
-        self.leader = self._last_leader = self.settings.me
+        self.leader = self.last_leader = self.settings.me
         self.leadership_epoch = self.ledger.claim
         self.successor, self.handing_over, self.awaits = None, None, None
         self.candidacy, self._won, self.unheard_since = 0, None, None

@@ -78,13 +78,23 @@ class Peer:
         own = self.message is not None and self.message.successor is not None
         return own or any(s.successor is not None for s in self.notable)
 
+    @property
+    def gone_at(self) -> float:
+        """When its machine last proved that its daemon is gone, and with it its controllee; minus infinity for never.
+
+        A real condor_had's negotiator does not die with it: that nobody listens there ends no leadership of its, only
+        time does.
+        """
+        is_condor_leader = self.message is not None and is_condor_leadership(self.message)
+        return -math.inf if is_condor_leader else self.refused_at
+
     def is_alive(self, now: float) -> bool:
         """Whether its last message is still good and nothing since then proved it gone."""
-        return now < self.expires_at and self.refused_at < self.heard_at
+        return now < self.expires_at and self.gone_at < self.heard_at
 
     def falls_silent(self, now: float) -> bool:
         """Whether its last message has just run out, nothing else being known of it; it is asked once of each."""
-        is_silent = self.expires_at <= now and self.refused_at < self.heard_at
+        is_silent = self.expires_at <= now and self.gone_at < self.heard_at
         if not is_silent or self.noted_silent_at == self.heard_at:
             return False
         self.noted_silent_at = self.heard_at
@@ -123,6 +133,12 @@ class Peer:
         if self.message is None:
             return None
         return next((s for s in self.message.sightings if s.member == member), None)
+
+
+def is_condor_leadership(claim: Message | Sighting) -> bool:
+    """Whether a member said as a real condor_had that it leads; in a report it shows by counting no starts."""
+    is_ours = claim.is_ours if isinstance(claim, Message) else claim.instance > 0
+    return claim.state is State.LEADER and not is_ours
 
 
 def relisted(peers: Mapping[Member, Peer], members: Iterable[Member]) -> dict[Member, Peer]:
@@ -189,7 +205,8 @@ def _from_sightings(
             if sighting.state is State.LEADER:  # a leader that our own list does not have (hard case 9)
                 yield Report(sighting.member, sighting, heard_at, expires_at, via=peer.member)
             continue
-        if heard_at <= subject.refused_at or not subject.is_news(sighting, heard_at):
+        gone_at = -math.inf if is_condor_leadership(sighting) else subject.gone_at
+        if heard_at <= gone_at or not subject.is_news(sighting, heard_at):
             continue
         yield Report(sighting.member, sighting, heard_at, expires_at, via=peer.member)
 

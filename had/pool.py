@@ -6,18 +6,22 @@ whether anybody hears us. None of them changes anything.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 from had.election_settings import ElectionSettings, Member
 from had.events import Directive, Hold, Message, Record
 from had.ledger import MAXIMUM_EPOCH_JUMP, owner
-from had.peers import Peer, Report, reports
+from had.peers import Peer, Report, is_condor_leadership, reports
 from had.transitions import Reason, State
 
 Peers = Mapping[Member, Peer]
 
 MAXIMUM_COUNT_JUMP = 2**20
 """Nor were so many directives given without us."""
+
+CONDOR_TAKEOVER_INTERVALS = 3
+"""A real member takes over two to three of HTCondor's intervals after a leader's last ALIVE."""
 
 FORGET_SEQUENCE_TIMEOUTS = 10
 """A member silent for this many T may start its count of messages anew (its HAD_DIR was lost)."""
@@ -77,13 +81,40 @@ def listening_seconds(peers: Peers, settings: ElectionSettings) -> float:
     return settings.condor_interval_seconds if has_condor else settings.timeout_seconds
 
 
+def listens_until(peers: Peers, started_at: float, settings: ElectionSettings) -> float:
+    """Until when a node that has known no leader since its start must listen before it leads.
+
+    A real condor_had that waits for a dead member answers nobody for T, so that it may be found late.
+    """
+    has_condor = any(p.is_ours is False for p in peers.values())
+    return started_at + settings.condor_interval_seconds if has_condor else -math.inf
+
+
+def condor_leaders(peers: Peers, now: float, settings: ElectionSettings) -> list[Peer]:
+    """Members whose last word was that they lead, as a real condor_had, until a real member would lead in their place."""
+    seconds = CONDOR_TAKEOVER_INTERVALS * settings.condor_interval_seconds
+    return [
+        p
+        for p in peers.values()
+        if p.message is not None and is_condor_leadership(p.message) and now < p.heard_at + seconds
+    ]
+
+
+def has_orphan(peers: Peers, now: float, settings: ElectionSettings) -> bool:
+    """Whether a negotiator may run whose condor_had is gone: its machine answers, and so its condor_master lives.
+
+    That one starts condor_had again, which has the negotiator stopped.
+    """
+    return any(p.refused_at > p.heard_at for p in condor_leaders(peers, now, settings))
+
+
 def has_resigned(peers: Peers, now: float, report: Report) -> bool:
     """Whether a leader that vanished before its time said so itself, its controllee being stopped then.
 
     If not, its daemon crashed, and its guard may still be killing the controllee.
     """
     peer = peers.get(report.member)
-    if peer is None or peer.refused_at >= report.heard_at:
+    if peer is None or peer.gone_at >= report.heard_at:
         return False
     if peer.message is not None and peer.heard_at >= report.heard_at:
         led = report.claim.instance if isinstance(report.claim, Message) else peer.message.instance
@@ -104,7 +135,7 @@ def end_of_leader(peers: Peers, now: float, report: Report, slack_seconds: float
         slack_seconds: how much sooner than it says the report may have run out.
     """
     peer = peers.get(report.member)
-    is_refused = peer is not None and peer.refused_at >= report.heard_at
+    is_refused = peer is not None and peer.gone_at >= report.heard_at
     if peer is None or (now >= report.expires_at - slack_seconds and not is_refused):
         return Reason.leader_silent
     return Reason.leader_resigned if has_resigned(peers, now, report) else Reason.leader_gone
@@ -265,7 +296,7 @@ def is_successor_due(peers: Peers, now: float, settings: ElectionSettings, epoch
 def is_gone(peers: Peers, member: Member | None) -> bool:
     """Whether a member's machine said, since we last heard it, that its daemon is gone."""
     peer = peers.get(member) if member is not None else None
-    return peer is not None and peer.refused_at > peer.heard_at
+    return peer is not None and peer.gone_at > peer.heard_at
 
 
 def has_no_votes(peers: Peers, settings: ElectionSettings) -> bool:
@@ -273,9 +304,9 @@ def has_no_votes(peers: Peers, settings: ElectionSettings) -> bool:
     return settings.require_majority and any(p.is_ours is False and not p.is_stranger for p in peers.values())
 
 
-def is_awaited(peers: Peers, now: float, me: Member) -> bool:
-    """Whether others give this node time to come back and lead (HAD_DAEMON_RESTART_WINDOW)."""
-    return any(p.message.awaits == me for p in peers.values() if p.message and p.is_alive(now))
+def awaited(peers: Peers, now: float) -> set[Member]:
+    """Members that others give time to come back and lead (HAD_DAEMON_RESTART_WINDOW)."""
+    return {p.message.awaits for p in peers.values() if p.message and p.message.awaits and p.is_alive(now)}
 
 
 def is_unheard(peers: Peers, now: float, settings: ElectionSettings) -> bool:

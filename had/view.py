@@ -131,11 +131,12 @@ def _peer(peer: Peer, now: float, names: Names, timeout_seconds: float) -> PeerS
 
 def peer_state(peer: Peer, now: float, timeout_seconds: float) -> str:
     """One word for how a member stands: alive, denied, refused, silent or unknown (never heard of)."""
-    if peer.is_alive(now):
+    is_refused = peer.refused_at > peer.heard_at
+    if peer.is_alive(now) and not is_refused:
         return "alive"
     if peer.is_denied(now, timeout_seconds):
         return "denied"
-    if peer.refused_at > peer.heard_at:
+    if is_refused:
         return "refused"
     return "silent" if peer.message is not None else "unknown"
 

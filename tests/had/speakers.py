@@ -40,7 +40,7 @@ def saw(member, state=State.PASSIVE, *, age=0.0, remaining=T, **fields):
 def heard(sender, at, state=State.PASSIVE, *, validity=T, is_ours=True, **fields):
     """A peer whose message came in at a time."""
     peer = Peer(sender)
-    peer.take(said(sender, state, **fields), at, validity)
+    peer.take(said(sender, state, is_ours=is_ours, **fields), at, validity)
     peer.is_ours = is_ours
     return peer
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from had.election import Election
@@ -154,3 +155,27 @@ def test_a_directive_from_far_ahead_is_not_taken(machine, version, is_taken):
     directive = Directive(version, Pause("a", "b", 1.0))
     effects = machine.handle(Heard(message(OTHER, sequence=2, directive=directive)), 0.2)
     assert bool(notes(effects, "directive")) is is_taken
+
+
+def test_a_real_condor_had_that_is_found_late_is_listened_for():
+    """One that answers only when T is over may lead: this node waits for HTCondor's interval, 18 s, before it leads."""
+    election = Election(SETTINGS, Record(), 1, 0.0)
+    election.handle(Tick(), 0.0)
+    election.handle(Tick(), 2.0)
+    assert election.state is State.ELECTION
+    election.handle(Linked(OTHER, is_ours=False), 2.1)
+    while election.deadline < 18.0:
+        assert not [e for e in election.handle(Tick(), election.deadline) if isinstance(e, Persist)]
+    assert [e for e in election.handle(Tick(), 18.0) if isinstance(e, Persist)]
+
+
+def test_a_late_find_does_not_delay_a_takeover():
+    """Who has known a leader since its start does not listen for another one."""
+    election = Election(attrs.evolve(SETTINGS, members=(ME, OTHER, STRANGER)), Record(), 1, 0.0)
+    election.handle(Linked(OTHER, is_ours=True), 0.1)
+    election.handle(Linked(STRANGER, is_ours=False), 0.1)
+    election.handle(Heard(message(OTHER, state=State.LEADER, sequence=1)), 0.2)
+    assert election.state is State.PASSIVE
+    while election.deadline < 3.0:
+        election.handle(Tick(), election.deadline)
+    assert election.state is State.ELECTION

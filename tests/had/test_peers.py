@@ -127,8 +127,21 @@ def test_a_refusal_overrules_an_older_report():
     gone = Peer(C)
     gone.refused_at = 9.5
     for age, expected in ((1.0, set()), (0.25, {C})):
-        peers = by_member(heard(A, 10.0, sightings=(saw(C, LEADER, age=age),)), gone)
+        peers = by_member(heard(A, 10.0, sightings=(saw(C, LEADER, age=age, instance=7),)), gone)
         assert set(live_leaders(peers, B, 10.1)) == expected
+
+
+def test_a_refusal_ends_no_leadership_of_a_real_condor_had():
+    """C, a real condor_had, led at 9: that nobody listens there at 9.5 says nothing of its negotiator."""
+    refused = Peer(C)
+    refused.take(said(C, LEADER, is_ours=False, instance=0), 9.0, 18.0)
+    refused.refused_at = 9.5
+    assert set(live_leaders(by_member(refused), B, 26.9)) == {C}
+    assert live_leaders(by_member(refused), B, 27.0) == {}
+    unheard = Peer(C)
+    unheard.refused_at = 9.5
+    peers = by_member(heard(A, 10.0, sightings=(saw(C, LEADER, age=1.0, remaining=17.0),)), unheard)
+    assert set(live_leaders(peers, B, 10.1)) == {C}
 
 
 @pytest.mark.parametrize(

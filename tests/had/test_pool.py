@@ -309,12 +309,55 @@ def test_gone_is_refused_since_it_was_heard():
     assert not pool.is_gone(by_member(), None)
 
 
-def test_a_node_learns_that_others_wait_for_it():
+def test_a_node_learns_whom_others_wait_for():
     """Only a live member's word counts (HAD_DAEMON_RESTART_WINDOW)."""
-    assert pool.is_awaited(by_member(heard(A, 11.0, awaits=B)), NOW, B)
-    assert not pool.is_awaited(by_member(heard(A, 11.0, awaits=C)), NOW, B)
-    assert not pool.is_awaited(by_member(heard(A, 1.0, awaits=B)), NOW, B)
-    assert not pool.is_awaited(by_member(), NOW, B)
+    assert pool.awaited(by_member(heard(A, 11.0, awaits=B)), NOW) == {B}
+    assert pool.awaited(by_member(heard(A, 11.0, awaits=C), heard(C, 11.0, awaits=B)), NOW) == {B, C}
+    assert pool.awaited(by_member(heard(A, 1.0, awaits=B)), NOW) == set()
+    assert pool.awaited(by_member(), NOW) == set()
+
+
+def refused(peer, at):
+    """A peer whose machine refused us at a time."""
+    peer.refused_at = at
+    return peer
+
+
+def real_leader():
+    """A real condor_had that said at 11 that it leads."""
+    return heard(A, 11.0, LEADER, is_ours=False, instance=0, validity=50.0)
+
+
+@pytest.mark.parametrize(
+    ("peer", "until"),
+    [
+        (refused(real_leader(), 12.0), 11.0 + 3 * 50.0),
+        (refused(real_leader(), 10.0), 0.0),
+        (real_leader(), 0.0),
+        (refused(heard(A, 11.0, LEADER), 12.0), 0.0),
+        (refused(heard(A, 11.0, ELECTION, is_ours=False, instance=0), 12.0), 0.0),
+        (Peer(A), 0.0),
+    ],
+)
+def test_a_real_leader_whose_machine_refuses_us_may_have_left_its_negotiator(peer, until):
+    """It is given three of HTCondor's intervals (50 s with T = 4 and three members) from its last ALIVE on."""
+    assert pool.has_orphan(by_member(peer), NOW, settings()) is (until > NOW)
+    assert pool.has_orphan(by_member(peer), until - 0.1, settings()) is (until > NOW)
+    assert not pool.has_orphan(by_member(peer), max(until, NOW + 200), settings())
+
+
+def test_a_real_leader_is_remembered_as_long_as_a_real_member_would_wait():
+    """Its last word stands for three intervals, whether it is good any more or not."""
+    leader = real_leader()
+    assert pool.condor_leaders(by_member(leader), 160.9, settings()) == [leader]
+    assert pool.condor_leaders(by_member(leader), 161.0, settings()) == []
+    assert pool.condor_leaders(by_member(heard(A, 11.0, LEADER)), NOW, settings()) == []
+
+
+def test_who_knows_a_real_member_listens_for_its_interval():
+    """From the start on, and not at all among ours."""
+    assert pool.listens_until(by_member(real_leader()), 3.0, settings()) == 53.0
+    assert pool.listens_until(by_member(heard(A, 11.0)), 3.0, settings()) == -math.inf
 
 
 BOTH_DEAF = [heard(A, 11.0, sightings=(saw(C),)), heard(C, 11.0, sightings=(saw(A),))]

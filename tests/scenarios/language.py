@@ -14,6 +14,7 @@ Commands:
     kill n1 / restart n1                 SIGKILL of the daemon; start it again
     freeze n1 / thaw n1                  SIGSTOP and SIGCONT of the daemon
     stop n1                              SIGTERM of the daemon
+    upgrade c1 / downgrade n1            condor_had is stopped and our daemon started in its place; the reverse
     die n1                               the controllee dies by itself
     break n1 0.1 / repair n1             every controllee dies so soon after its start; no longer
     cut n1 n2 / heal n1 n2               no packet passes; packets pass again
@@ -139,7 +140,7 @@ class Stage:
         # A scenario shows what happens, also where two controllees are what must happen.
         self.pool.watch.settle_seconds = 1e12
         for node in self.pool.nodes:
-            node.guard.habits = HABITS
+            self._prepare(node)
         self._cuts: list[tuple[str, str]] = []
         self._printed = 0
 
@@ -219,6 +220,17 @@ class Stage:
 
     def _stop(self, label: str) -> None:
         self._node(label).stop()
+
+    def _upgrade(self, label: str) -> None:
+        host = next(c for c in self.pool.condors if c.label == f"n{label[1:]}")
+        self.pool.upgrade(host, self._prepare)
+
+    def _downgrade(self, label: str) -> None:
+        self.pool.downgrade(self._node(label))
+
+    @staticmethod
+    def _prepare(node: Node) -> None:
+        node.guard.habits = HABITS
 
     # --- controllee and disk ----------------------------------------------------------------------------------------
 

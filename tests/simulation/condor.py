@@ -3,8 +3,9 @@
 Written from the behaviour of HTCondor 25 (StateMachine.cpp: the cycle timer, the step, the send round; command
 numbers and ads do not matter here). What counts for mixed pools is kept exactly: one step and two rounds of messages
 per hadInterval = 2 * (2 * T * N + 1); sets of ids that are cleared at most transitions and *kept* from PASSIVE to
-ELECTION; blocking sends, one after another, of up to 2 T for a peer that does not answer, during which nothing is
-heard; CHILD_ON and CHILD_OFF_FAST that nobody acknowledges; a negotiator that outlives a killed condor_had.
+ELECTION; blocking sends, one after another, of T for a peer that does not answer, during which nothing is
+heard; CHILD_ON and CHILD_OFF_FAST that nobody acknowledges; a negotiator that outlives a killed condor_had (in truth its
+master ends that one and starts another a second later, which lives until condor_had is back and has it stopped).
 """
 
 from __future__ import annotations
@@ -14,6 +15,31 @@ from had.transitions import State
 from tests.simulation.invariants import Watch
 from tests.simulation.network import PROCESS_DOWN, PROCESS_FROZEN, PROCESS_UP, Network
 from tests.simulation.world import Timer, World
+
+RETRY_SECONDS = 1.0
+"""So long HTCondor waits before it tries a refused connection again (sock.cpp, Sock::do_connect_finish)."""
+
+KEEPS_IDS = (State.PASSIVE, State.ELECTION)
+"""The one step that does not forget the ids received before it."""
+
+
+def next_state(state: State, alive: set[int], elected: set[int], me: int, *, is_primary: bool) -> State:
+    """Return where one step of condor_had leads (StateMachine.cpp, HADStateMachine::step).
+
+    Args:
+        state: where it is.
+        alive: ids of the HAD_ALIVE_CMDs received since they were last forgotten.
+        elected: ids of the HAD_SEND_ID_CMDs.
+        me: its own id.
+        is_primary: HAD_USE_PRIMARY, and it is the first entry.
+    """
+    if state is State.PASSIVE and (not alive or is_primary):
+        return State.ELECTION
+    if state is State.ELECTION and (is_primary or not alive) and all(other <= me for other in elected):
+        return State.LEADER
+    if state is State.LEADER and all(other <= me for other in alive):
+        return State.LEADER
+    return State.PASSIVE
 
 
 class CondorNode:
@@ -40,9 +66,12 @@ class CondorNode:
         self.state = State.PRE
         self.alive: set[int] = set()
         self.elected: set[int] = set()
+        #: Its programs were replaced by ours: nobody starts condor_had again.
+        self.is_retired = False
         self._stop_seconds = stop_seconds
         self._firings = 0
-        self._is_busy = False
+        #: Sending, and so deaf: nothing is read, and no login answered.
+        self.is_busy = False
         self._is_due = False
         self._inbox: list[events.Heard] = []
         self._timers: list[Timer] = []
@@ -59,15 +88,20 @@ class CondorNode:
         """Tell whether it says LEADER."""
         return self.is_up and self.state is State.LEADER
 
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether neither condor_had nor its negotiator runs."""
+        return not self.is_up and self.name not in self.watch.running
+
     # --- life -------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start condor_had: the master is told to stop the negotiator, then the cycle begins."""
-        if self.is_up or not self.is_host_up:
+        if self.is_up or not self.is_host_up or self.is_retired:
             return
         self.world.tell(self.label, "condor_had started")
         self.process = PROCESS_UP
-        self.state, self._firings, self._is_busy, self._is_due = State.PRE, 0, False, False
+        self.state, self._firings, self.is_busy, self._is_due = State.PRE, 0, False, False
         self.alive.clear()
         self.elected.clear()
         self._inbox.clear()
@@ -81,6 +115,15 @@ class CondorNode:
             return
         self.world.tell(self.label, "condor_had killed")
         self._end()
+        self.network.process_ended(self.name)
+
+    def stop(self) -> None:
+        """SIGTERM of condor_had: it has the master stop the negotiator, tells no other member, and ends."""
+        if not self.is_up:
+            return
+        self.world.tell(self.label, "condor_had stopped")
+        self._end()
+        self._child_off()
         self.network.process_ended(self.name)
 
     def host_death(self) -> None:
@@ -119,7 +162,7 @@ class CondorNode:
             self._read()
 
     def _end(self) -> None:
-        self.process = PROCESS_DOWN
+        self.process, self.is_busy = PROCESS_DOWN, False
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
@@ -131,7 +174,7 @@ class CondorNode:
         if not isinstance(event, events.Heard) or self.process == PROCESS_DOWN:
             return
         self._inbox.append(event)
-        if not self._is_busy and self.process == PROCESS_UP:
+        if not self.is_busy and self.process == PROCESS_UP:
             self._read()
 
     def _read(self) -> None:
@@ -147,7 +190,7 @@ class CondorNode:
     # --- the cycle --------------------------------------------------------------------------------------------
 
     def _fire(self) -> None:
-        if self._is_busy or self.process != PROCESS_UP:
+        if self.is_busy or self.process != PROCESS_UP:
             self._is_due = True
             return
         self._timers = [t for t in self._timers if t.act is not None and t.when >= self.world.now]
@@ -157,26 +200,18 @@ class CondorNode:
             self._step()
         kind = {State.LEADER: events.Kind.ALIVE, State.ELECTION: events.Kind.SEND_ID}.get(self.state)
         if kind is not None:
-            self._is_busy = True
+            self.is_busy = True
             self._send_round(kind, list(self.settings.others))
 
     def _step(self) -> None:
-        me, is_primary = self.settings.my_id, self.settings.is_primary
-        if self.state is State.PRE:
-            self._become(State.PASSIVE)
-        elif self.state is State.PASSIVE:
-            if not self.alive or is_primary:
-                self._become(State.ELECTION, keep=True)
-            else:
-                self._become(State.PASSIVE)
-        elif self.state is State.ELECTION:
-            if (self.alive and not is_primary) or any(i > me for i in self.elected):
-                self._become(State.PASSIVE)
-            else:
-                self._become(State.LEADER)
-                self._child_on()
-        elif any(i > me for i in self.alive):
-            self._become(State.PASSIVE)
+        before = self.state
+        after = next_state(
+            before, self.alive, self.elected, self.settings.my_id, is_primary=self.settings.is_primary
+        )
+        self._become(after, keep=(before, after) == KEEPS_IDS)
+        if after is State.LEADER and before is State.ELECTION:
+            self._child_on()
+        elif before is State.LEADER and after is State.PASSIVE:
             self._child_off()
 
     def _become(self, state: State, *, keep: bool = False) -> None:
@@ -187,35 +222,42 @@ class CondorNode:
             self.alive.clear()
             self.elected.clear()
 
-    def _send_round(self, kind: events.Kind, targets: list[str]) -> None:
-        """Send to one target after another; a dead one costs up to 2 T, during which nothing is read."""
+    def _send_round(self, kind: events.Kind, targets: list[str], tried_seconds: float = 0.0) -> None:
+        """Send to one target after another; a dead one costs T, during which nothing is read.
+
+        A refused connection is tried again each second, so a daemon that comes up meanwhile gets the message.
+        """
         if not targets:
-            self._is_busy = False
+            self.is_busy = False
             self._read()
             return
         target, *rest = targets
         node = self.network.nodes.get(target)
-        pair = self.name, target
-        is_silent = (
-            node is None or pair in self.network.cuts or not node.is_host_up or node.process == PROCESS_FROZEN
-        )
-        if is_silent:
-            wait = self.world.between(1, 2) * self.timeout_seconds
-        else:
-            assert node is not None
-            wait = 0.005
+        pair, t = (self.name, target), self.timeout_seconds
+        if node is None or pair in self.network.cuts or not node.is_host_up or node.process == PROCESS_FROZEN:
+            self._timers.append(self.world.after(t, self._send_round, kind, rest))
+        elif node.process == PROCESS_UP or tried_seconds >= t:
             if node.process == PROCESS_UP and pair not in self.network.denied:
-                message = events.Message(
-                    self.name,
-                    self.settings.my_id,
-                    self.settings.controllee,
-                    self.state,
-                    members=self.settings.members,
-                    is_ours=False,
-                    is_primary=self.settings.is_primary,
-                )
-                self.world.after(0.004, self._arrive, target, events.Heard(message, kind))
-        self._timers.append(self.world.after(wait, self._send_round, kind, rest))
+                self._send(kind, target)
+            self._timers.append(self.world.after(0.005, self._send_round, kind, rest))
+        else:
+            again = min(RETRY_SECONDS, t - tried_seconds)
+            self._timers.append(
+                self.world.after(again, self._send_round, kind, targets, tried_seconds + again)
+            )
+
+    def _send(self, kind: events.Kind, target: str) -> None:
+        s = self.settings
+        message = events.Message(
+            self.name,
+            s.my_id,
+            s.controllee,
+            self.state,
+            members=s.members,
+            is_ours=False,
+            is_primary=s.is_primary,
+        )
+        self.world.after(0.004, self._arrive, target, events.Heard(message, kind))
 
     def _arrive(self, target: str, heard: events.Heard) -> None:
         node = self.network.nodes[target]

@@ -13,6 +13,7 @@ import attrs
 
 from had import events
 from tests.simulation.controllee import Habits
+from tests.simulation.network import PROCESS_UP
 from tests.simulation.node import Node
 
 if TYPE_CHECKING:
@@ -352,6 +353,19 @@ class Chaos:
 
     def _relist_one(self, node: Node, members: tuple[str, ...], delay: float) -> None:
         self.world.after(delay + self.world.between(0, 0.5), self._change, node, {"members": members})
+
+    def _exchange(self) -> None:
+        """Upgrade a host that runs condor_had, or roll one of ours back; one of ours stays."""
+        steady = [n for n in self.pool.everyone if n.process == PROCESS_UP and not n.is_retired]
+        if sum(not n.is_retired for n in self.pool.nodes) < 2:
+            steady = [n for n in steady if not n.is_ours]
+        if not steady:
+            return
+        host = self.world.dice.choice(steady)
+        if isinstance(host, Node):
+            self.pool.downgrade(host)
+        else:
+            self.pool.upgrade(host)
 
     def _hard(self) -> None:
         node = self._ours()

@@ -91,7 +91,7 @@ class Watch:
         self.suspended: dict[str, Run] = {}
         #: So long after the last disturbance a network counts as quiet; the runner sets it from T.
         self.settle_seconds = 10.0
-        #: Real condor_hads overlap by design: only two of ours count then.
+        #: A real condor_had's negotiator outlives it, and real ones do not wait for each other: only two of ours count.
         self.is_mixed = False
         #: HAD_REQUIRE_MAJORITY is set everywhere.
         self.has_majority = False
@@ -276,11 +276,13 @@ class Watch:
         message = heard.message
         formula = node.settings.condor_interval_seconds
         validity = formula if message.validity_seconds is None else min(message.validity_seconds, formula)
+        # A real condor_had's negotiator does not die with it.
+        is_proved_gone = heard.refused_at is not None and message.is_ours
         return (
             message.state is State.LEADER
             and message.successor is None
             and message.sender in node.settings.others
-            and heard.refused_at is None
+            and not is_proved_gone
             and local < heard.at + validity - 1e-6
         )
 

@@ -30,6 +30,7 @@ class Endpoint(Protocol):
     is_ours: bool
     is_host_up: bool
     process: str
+    is_busy: bool
 
     @property
     def timeout_seconds(self) -> float:
@@ -250,7 +251,7 @@ class Network:
         if pair in self.rejected:
             source.receive(events.Refused(link.target))
             return
-        if self._is_silent(pair):
+        if self._is_silent(pair) or target.is_busy:
             return
         if target.process == PROCESS_DOWN:
             # What the dead process had sent on its own connection is read before anybody calls it gone.

@@ -43,6 +43,8 @@ class Node:
     """One host with our daemon on it."""
 
     is_ours = True
+    #: Ours answers whatever else it does.
+    is_busy = False
 
     def __init__(
         self,
@@ -67,7 +69,7 @@ class Node:
         self.lag_seconds = 0.0
         self.last_sent: events.Message | None = None
         self.is_restarting = False
-        #: Taken out of HAD_LIST: its daemon is not started again before it is back in it.
+        #: Taken out of HAD_LIST, or replaced by condor_had: its daemon is not started again before that is undone.
         self.is_retired = False
         self._inbox: deque[events.Event] = deque()
         self._is_tick_due = False
@@ -91,6 +93,11 @@ class Node:
     def is_leading(self) -> bool:
         """Tell whether the machine says LEADER."""
         return self.machine is not None and self.machine.state is State.LEADER
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether neither the daemon nor its controllee runs."""
+        return not self.is_up and not self.guard.is_running
 
     # --- life -------------------------------------------------------------------------------------------------
 

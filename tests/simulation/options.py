@@ -13,7 +13,7 @@ import attrs
 
 TIMEOUTS = (0.2, 0.5, 1.0, 2.0, 5.0)
 
-#: Kinds of faults and requests, by name (`tests.simulation.faults` has one method each, and `suspend` besides).
+#: Kinds of faults and requests, by name (`tests.simulation.faults` has one method each; `suspend` and `exchange` besides).
 KINDS = (
     "kill",
     "host",
@@ -38,6 +38,9 @@ KINDS = (
 
 VOTING_KINDS = ("reject", "siege")
 """Faults that only votes survive: a living leader is taken for dead. Without them two controllees are no surprise."""
+
+EXCHANGE_SHARE = 0.5
+"""The share of mixed pools in which hosts are upgraded and rolled back (`exchange`), drawn apart from all else."""
 
 FIRST_SEED = 1_000_000
 """Seeds before this one draw no majority, so that those which failed once replay what they found."""
@@ -93,6 +96,8 @@ class Options:
 def draw(seed: int) -> Options:
     """Draw a seed's options; the dice are its own, so that a change of the simulator does not reshuffle seeds."""
     options = _drawn(seed)
+    if options.condors and random.Random(seed * 7919 + 19).random() < EXCHANGE_SHARE:
+        return attrs.evolve(options, kinds=(*options.kinds, "exchange"))
     dice = random.Random(seed * 7919 + 18)
     if seed < FIRST_SEED or options.condors or dice.random() < 0.4:
         return options

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from had import election_settings
 from had.transitions import State
@@ -17,6 +18,9 @@ from tests.simulation.world import Clock, Violation, World
 RESTING = frozenset({State.PASSIVE, State.WITNESS})
 """States of a member that does not lead and has nothing left to do."""
 
+ORDERLY_KINDS = frozenset({"exchange", "stop", "host", "die"})
+"""What leaves never two in a mixed pool too: no negotiator of HTCondor's outlives its daemon, and all hear each other."""
+
 
 class Pool:
     """All hosts of one run."""
@@ -30,11 +34,13 @@ class Pool:
         self.watch.settle_seconds = (
             options.settle_timeouts * options.timeout_seconds + 2 + options.stop_timeout_seconds
         )
-        self.watch.is_mixed = bool(options.condors)
+        self.watch.is_mixed = bool(options.condors) and not set(options.kinds) <= ORDERLY_KINDS
         self.watch.has_majority = options.majority
         self.members = options.members
         self.nodes: list[Node] = []
         self.condors: list[CondorNode] = []
+        #: What ran on a host before its programs were exchanged, ready to be started again.
+        self._replaced: dict[str, Node | CondorNode] = {}
         self._requests = 0
         for index, member in enumerate((*options.members, *options.witness_members)):
             if index in options.condors:
@@ -143,6 +149,45 @@ class Pool:
             parts.append(f"{node.label}: {node.process}, {state}, controllee {node.guard.phase.value}")
         parts += [f"{c.label}: {c.process}, condor_had {c.state.value}" for c in self.condors]
         return "; ".join(parts)
+
+    # --- upgrades ---------------------------------------------------------------------------------------------
+
+    def upgrade(self, old: CondorNode, prepare: Callable[[Node], None] = lambda _node: None) -> None:
+        """Replace HTCondor's daemon of a host by ours; what ours once wrote to the disk is still there."""
+        self.world.tell(old.label, "upgrade to our programs")
+        new = self._replaced.get(old.name) or self._node(old.name)
+        assert isinstance(new, Node)
+        prepare(new)
+        self._exchange(old, new, self.condors, self.nodes)
+
+    def downgrade(self, old: Node) -> None:
+        """Replace our daemon of a host by HTCondor's."""
+        self.world.tell(old.label, "downgrade to HTCondor's programs")
+        new = self._replaced.get(old.name) or self._condor(old.name)
+        assert isinstance(new, CondorNode)
+        self._exchange(old, new, self.nodes, self.condors)
+
+    def _exchange(self, old: Node | CondorNode, new: Node | CondorNode, of_old: list, of_new: list) -> None:
+        self._replaced[old.name] = old
+        # A host enters itself into the network when it is made; this one's turn comes when the old one has ended.
+        self.network.nodes[old.name] = old
+        old.is_retired = True
+        old.stop()
+        self._exchange_when_empty(old, new, of_old, of_new)
+
+    def _exchange_when_empty(
+        self, old: Node | CondorNode, new: Node | CondorNode, of_old: list, of_new: list
+    ) -> None:
+        if not old.is_empty or not old.is_host_up:
+            self.world.after(0.01, self._exchange_when_empty, old, new, of_old, of_new)
+            return
+        of_old.remove(old)
+        of_new.append(new)
+        for those in (self.nodes, self.condors):
+            those.sort(key=lambda host: host.name)  # type: ignore[attr-defined]
+        self.network.nodes[new.name] = new
+        new.is_host_up, new.is_retired = True, False
+        new.start()
 
     # --- doing things ---------------------------------------------------------------------------------------------
 

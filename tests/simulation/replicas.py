@@ -77,6 +77,7 @@ class ReplicaNode:
     """One host with our replication daemon on it."""
 
     is_ours = True
+    is_busy = False
 
     def __init__(
         self,

@@ -124,11 +124,11 @@ def _recover(pool: Pool) -> None:
     promises.pool_dead = frozenset(dead)
     Promises.pool_dead = frozenset(dead)
     bound = promises.settle_bound
-    if pool.condors:
+    if pool.options.condors:
         interval = pool.settings_of(pool.members[0]).condor_interval_seconds
         bound = 4 * interval + 4 * pool.timeout * len(pool.members) + pool.options.stop_timeout_seconds
     pool.settle(bound, "everything was mended")
-    if not pool.condors:
+    if not pool.options.condors:
         world.run_until(world.now + pool.watch.settle_seconds)
         pool.settle(bound, "the first settling")
         pool.stay(3 * pool.timeout, "everything was mended")

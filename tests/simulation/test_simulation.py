@@ -108,6 +108,18 @@ def test_every_kind_of_fault_meets_a_majority():
     assert any(o.loses_disks for o in drawn)
 
 
+def test_mixed_pools_are_upgraded_and_rolled_back():
+    """Among a thousand seeds hosts are exchanged in some forty pools with a real condor_had, in both directions."""
+    drawn = {seed: draw(seed) for seed in range(FIRST_SEED, FIRST_SEED + 1000)}
+    exchanged = {seed: o for seed, o in drawn.items() if "exchange" in o.kinds}
+    assert len(exchanged) >= 40
+    assert all(o.condors for o in exchanged.values())
+    seed = next(seed for seed, o in exchanged.items() if o.candidates > 2)
+    told = "\n".join(run(seed).lines)
+    assert "upgrade to our programs" in told
+    assert "downgrade to HTCondor's programs" in told
+
+
 class Forgetful(Votes):
     """A voter that starts again knows of no vote on its disk."""
 
