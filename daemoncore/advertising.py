@@ -96,8 +96,9 @@ class Means:
             hosts = await trio.to_thread.run_sync(
                 local_addresses.resolve, address.host, abandon_on_cancel=True, limiter=self.lookups
             )
-        except OSError as error:
-            raise Unreachable(address, f"no address is known: {error.strerror or error}") from error
+        except (OSError, RuntimeError) as error:
+            # The name server does not know it; or there is no thread left to ask with.
+            raise Unreachable(address, f"no address is known: {error}") from error
         return tuple(attrs.evolve(address, host=host) for host in hosts)
 
 
@@ -159,6 +160,8 @@ class Outlet:
                 await self._converse(connection, command)
         except CallFailed as error:
             failure = error
+        except Exception as error:  # noqa: BLE001 -- what we should have foreseen must not end a leader
+            failure = ProtocolFailure(self._collector.address, f"a defect of ours: {error!r}")
         has_sent = self._sent_count > sent_before
         has_lasted = has_sent and trio.current_time() >= began + SETTLED_SECONDS
         self._short_lived = 0 if has_lasted else self._short_lived + 1

@@ -391,10 +391,11 @@ async def test_a_name_is_looked_up_at_each_try():
         client,
         Collector("localhost", Address("localhost", 9618)),
         Collector("nowhere.invalid", Address("nowhere.invalid", 9618)),
+        Collector("a..b", Address("a..b", 9618)),
     )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(stage.advertiser.run)
-        await stage.notes.until(lambda: len(stage.notes.events) == 2)
+        await stage.notes.until(lambda: len(stage.notes.events) == 3)
         nursery.cancel_scope.cancel()
     assert set(stage.notes.events) == {
         ("collector_unreachable", "refused"),
@@ -419,6 +420,16 @@ async def test_a_collector_that_hangs_up_is_not_called_in_a_circle(autojump_cloc
         await stage.advertiser.run()
     assert 10 <= len(calls) <= 20
     assert stage.notes.events == [("collector_reached", None), ("collector_unreachable", "reset")]
+
+
+async def test_a_defect_of_ours_ends_nothing(autojump_clock):
+    """An ad that cannot be made is a failure like another."""
+    stage = Stage(None, FAR)
+    with trio.move_on_after(10):
+        await stage.advertiser.run()
+    [(event, fields)] = stage.notes.lines
+    assert (event, fields["reason"]) == ("collector_unreachable", "protocol")
+    assert "a defect of ours: AttributeError" in fields["text"]
 
 
 def test_the_last_word_names_the_ad():
