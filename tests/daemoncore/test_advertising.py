@@ -151,8 +151,15 @@ def said(heard):
     return [ad.get_int("Said") for _command, ad in heard]
 
 
-async def test_changes_go_out_at_once_on_one_connection(security):
+RAW = {
+    f"SEC_DEFAULT_{name}": "NEVER" for name in ("NEGOTIATION", "AUTHENTICATION", "ENCRYPTION", "INTEGRITY")
+}
+
+
+@pytest.mark.parametrize("changes", [{}, RAW | {"ALLOW_DAEMON": "*"}], ids=["negotiated", "raw"])
+async def test_changes_go_out_at_once_on_one_connection(tmp_path, changes):
     """The first ad comes with the connection, each change with number and ad on it, and the end takes it back."""
+    security = read_security(settings(tmp_path, **changes).get)
     async with trio.open_nursery() as nursery:
         double, collector, _scope = await serve(nursery, security)
         stage = Stage(Client(security), collector)
