@@ -57,6 +57,15 @@ PEER_EVENTS: Final[dict[str, tuple[Level, str]]] = {
 }
 """Of the other members."""
 
+COLLECTOR_EVENTS: Final[dict[str, tuple[Level, str]]] = {
+    "collector_reached": (ALWAYS, "A collector takes this daemon's ad (again)."),
+    "collector_unreachable": (
+        WARNING,
+        "A collector does not take this daemon's ad; told once for each reason, until it does. Nothing waits for it.",
+    ),
+}
+"""Of the collectors."""
+
 COMMAND_EVENTS: Final[dict[str, tuple[Level, str]]] = {
     "connection_refused": (
         WARNING,

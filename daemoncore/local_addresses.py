@@ -5,6 +5,7 @@ configuration is a function of values. They block for as long as the resolver do
 configuration, never to the running daemon.
 """
 
+import errno
 import fcntl
 import ipaddress
 import socket
@@ -35,7 +36,12 @@ def resolve(host: str) -> tuple[str, ...]:
     try:
         return (str(ipaddress.ip_address(host)),)
     except ValueError:
+        pass
+    try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except UnicodeError as error:
+        # A label that is empty or too long is refused before anybody is asked.
+        raise OSError(errno.EINVAL, f"this is no name of a host: {error}") from error
     return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 

@@ -7,7 +7,7 @@ A scrape reads numbers that are already in memory. It touches no disk, no lock a
 """
 
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, disable_created_metrics, generate_latest
@@ -22,6 +22,9 @@ OTHER_ROUTE: Final = "other"
 
 #: Whose sessions: those of whoever called us, and those of the calls that we made.
 SESSION_SIDES: Final = ("server", "client")
+
+#: Why a collector could not be told (`daemoncore.client.CallFailed.kind`).
+COLLECTOR_REASONS: Final = ("timeout", "refused", "unreachable", "reset", "denied", "protocol")
 
 #: What a known path answers: found, told its methods, refused a method, failed, not now.
 ROUTE_CODES: Final = ("200", "204", "405", "500", "503")
@@ -73,6 +76,24 @@ FAMILIES: Final = (
         Kind.GAUGE,
         "Security sessions kept in memory, each of which spares a later command its login.",
         ("daemon", "side"),
+    ),
+    Family(
+        "had_collector_up",
+        Kind.GAUGE,
+        "1 if the collector has the daemon's ad on a connection that is open, else 0.",
+        ("collector", "daemon"),
+    ),
+    Family(
+        "had_collector_updates_total",
+        Kind.COUNTER,
+        "Ads sent to the collector.",
+        ("collector", "daemon"),
+    ),
+    Family(
+        "had_collector_failures_total",
+        Kind.COUNTER,
+        "Tries to reach the collector that ended without an ad sent, or too soon after it, by reason.",
+        ("collector", "daemon", "reason"),
     ),
     Family(
         "had_http_requests_total",
@@ -137,6 +158,28 @@ class DaemonMetrics:
         """These say, whenever a scrape asks, how many sessions are kept."""
         for side, count in zip(SESSION_SIDES, (of_server, of_client), strict=True):
             self._families.gauge("had_sessions", self._daemon, side).set_function(count)
+
+    def collectors_changed(self, collectors: Sequence[str]) -> None:
+        """These are the entries of COLLECTOR_HOST now; numbers of those that left are dropped."""
+        self._families.forget("collector", lambda entry: entry not in collectors)
+        for name in ("had_collector_up", "had_collector_updates_total"):
+            self._families.allow(name, collectors, [self._daemon])
+        self._families.allow("had_collector_failures_total", collectors, [self._daemon], COLLECTOR_REASONS)
+
+    def collector_up(self, collector: str, is_up: bool) -> None:
+        """The collector has this daemon's ad on an open connection, or has not."""
+        if self._families.is_allowed("had_collector_up", collector, self._daemon):
+            self._families.gauge("had_collector_up", collector, self._daemon).set(is_up)
+
+    def collector_updated(self, collector: str) -> None:
+        """An ad was sent."""
+        if self._families.is_allowed("had_collector_updates_total", collector, self._daemon):
+            self._families.counter("had_collector_updates_total", collector, self._daemon).inc()
+
+    def collector_failed(self, collector: str, reason: str) -> None:
+        """A try failed (reasons: `COLLECTOR_REASONS`)."""
+        if self._families.is_allowed("had_collector_failures_total", collector, self._daemon, reason):
+            self._families.counter("had_collector_failures_total", collector, self._daemon, reason).inc()
 
     def http_request(self, route: str, code: int) -> None:
         """A request was answered; what is no legal combination counts as `other`, to bound the labels."""

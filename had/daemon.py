@@ -36,6 +36,7 @@ from daemoncore.security import Security
 from daemoncore.server import CommandServer
 from daemoncore.startup import Options, StartError, listen_for_pages
 from daemoncore.version import REVISION, VERSION
+from had.advertising import HadAdvertising
 from had.controllee import GuardedControllee
 from had.custody import Informed
 from had.custody_events import CustodyChanged
@@ -146,6 +147,7 @@ class Daemon:
             nursery.start_soon(self._hands.report_writes, self._driver.post)
             nursery.start_soon(port.serve, self._server)
             nursery.start_soon(self._links.run)
+            nursery.start_soon(self._ads.run)
             if self._replica is not None:
                 nursery.start_soon(self._replica.run)
             nursery.start_soon(self._life.run)
@@ -187,6 +189,7 @@ class Daemon:
         self._common.watch_sessions(self._server.sessions.__len__, lambda: len(self._client().sessions))
         self._service = Service(self._reins())
         self._service.register(self._server)
+        self._ads = HadAdvertising(self, self._client, self._server, self._telling.log, self._common)
 
     def _machine(self) -> Machine[Event | Informed, Act]:
         """What decides. Without a replica that is the election alone: nobody posts what only the custody takes."""
@@ -200,6 +203,7 @@ class Daemon:
             await self._links.flush(FLUSH_SECONDS)
             if self._replica is not None:
                 await self._replica.flush(FLUSH_SECONDS)
+        await self._ads.retire()
 
     async def _start_controllee_guard(self, nursery: trio.Nursery) -> None:
         try:
@@ -216,8 +220,7 @@ class Daemon:
     # --- the parts --------------------------------------------------------------------------------------------
 
     def _labels(self) -> dict[Member, str]:
-        everyone = (*self.settings.members, *self.settings.witnesses)
-        return {member.name: member.entry for member in everyone}
+        return {m.name: m.entry for m in (*self.settings.members, *self.settings.witnesses)}
 
     def _peers(self) -> tuple[Member, ...]:
         return self.settings.election().others
@@ -347,6 +350,7 @@ class Daemon:
     def turned(self, event: Event | Informed, now: float, lag_seconds: float) -> None:
         """The loop turned."""
         self._telling.turned(self._election, event, now, lag_seconds)
+        self._ads.turned(self._election)
 
     def dropped(self, event: Event | Informed) -> None:
         """The loop is so far behind that an event was lost."""

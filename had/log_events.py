@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from daemoncore.daemon_events import COMMAND_EVENTS, LIFE_EVENTS, PEER_EVENTS
+from daemoncore.daemon_events import COLLECTOR_EVENTS, COMMAND_EVENTS, LIFE_EVENTS, PEER_EVENTS
 from daemoncore.log_levels import ALWAYS, ERROR, WARNING, Level
 
 EVENTS: Final[dict[str, tuple[Level, str]]] = {
@@ -93,6 +93,7 @@ EVENTS: Final[dict[str, tuple[Level, str]]] = {
     ),
     "on_change_failed": (WARNING, "The HAD_ON_CHANGE command failed."),
     # Other people.
+    **COLLECTOR_EVENTS,
     **COMMAND_EVENTS,
 }
 """Name of the event: its category, and the sentence of the manual."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import attrs
 
 from daemoncore.address import Address
+from daemoncore.collectors import Advertising, name_of_had, read_advertising
 from daemoncore.config import Configuration, ConfigurationError, Problem, load
 from daemoncore.log import LogSettings
 from daemoncore.membership import (
@@ -73,10 +74,9 @@ class Settings:
         log: where the log goes and how it looks.
         on_change: HAD_ON_CHANGE split into arguments; empty is none.
         state: the controllee's state, and who looks after it.
-        update_interval_seconds: HAD_UPDATE_INTERVAL.
-        collectors: COLLECTOR_HOST, as it is spelled.
         socket_folder: DAEMON_SOCKET_DIR.
         hang_seconds: HAD_NOT_RESPONDING_TIMEOUT.
+        advertising: which collectors are told, how often, and under which name.
         shared_hash: 48 bits over the settings that all members must agree on.
         warnings: what was odd and did not prevent the start, those of the configuration included.
     """
@@ -101,10 +101,9 @@ class Settings:
     log: LogSettings
     on_change: tuple[str, ...]
     state: StateSettings
-    update_interval_seconds: float
-    collectors: tuple[str, ...]
     socket_folder: Path
     hang_seconds: float
+    advertising: Advertising
     shared_hash: int
     warnings: tuple[Problem, ...] = attrs.field(eq=False)
 
@@ -249,6 +248,7 @@ def _settings(
     """Put what the rules found beside what is only copied."""
     configuration = examination.configuration
     me, members, witnesses = who
+    name = name_of_had(examination, me, (*members, *witnesses), owner)
     return Settings(
         me=me,
         members=members,
@@ -270,10 +270,9 @@ def _settings(
         log=log,
         on_change=control.on_change,
         state=state,
-        update_interval_seconds=_number(configuration, "HAD_UPDATE_INTERVAL"),
-        collectors=examination.items("COLLECTOR_HOST"),
         socket_folder=socket_folder(configuration),
         hang_seconds=_number(configuration, "HAD_NOT_RESPONDING_TIMEOUT"),
+        advertising=read_advertising(examination, "HAD_UPDATE_INTERVAL", name),
         shared_hash=hashed,
         warnings=(*configuration.warnings, *examination.warnings),
     )

@@ -15,7 +15,6 @@ from pathlib import Path
 import trio
 
 from daemoncore import boottime
-from daemoncore.address import Address
 from daemoncore.cedar.commands import Command
 from daemoncore.cedar.sessions import Session
 from daemoncore.children import Children
@@ -38,6 +37,7 @@ from daemoncore.standing_commands import StandingCommands
 from daemoncore.startup import Options, StartError, claim_folder, listen_for_pages
 from daemoncore.state_folder import StateFolder
 from daemoncore.version import REVISION, VERSION
+from replication.advertising import ReplicationAdvertising
 from replication.attendance import Attendance
 from replication.conflict_commands import ConflictCommands
 from replication.effects import Effect, Finished
@@ -155,6 +155,7 @@ class Daemon:
             driver = await self._open(instance)
             nursery.start_soon(self._store.run)
             nursery.start_soon(self._links.run)
+            nursery.start_soon(self._ads.run)
             nursery.start_soon(self._conflicts.run)
             self._report_ready()
             if self._options.inheritance is not None:
@@ -162,6 +163,7 @@ class Daemon:
             await driver.run()
             self._life.stopping()
             await self._links.flush(FLUSH_SECONDS)
+            await self._ads.retire()
             nursery.cancel_scope.cancel()
         self._hands.close()
         self._store.close()
@@ -215,6 +217,8 @@ class Daemon:
         self._service = Service(self._reins(), self._attendance)
         self._service.register(self._server)
         StandingCommands(self._life.reload, self._life.stop, self._telling.commanded).register(self._server)
+        told = self._telling.log, self._common
+        self._ads = ReplicationAdvertising(self._outlook, self._client, self._server, *told)
 
     async def _open(self, instance: int) -> Driver[Event, Effect]:
         """Bring the pair in order and make the machine of what is held.
@@ -278,12 +282,8 @@ class Daemon:
             self._service.is_streaming,
             stream_command=Command.REPLICATION_REPORT,
             asked_about=Command.REPLICATION_LEADER_VERSION,
-            address_of=self._address_of,
+            address_of=lambda member: self.settings.address_of(member),  # noqa: PLW0108 -- they may be others then
         )
-
-    def _address_of(self, member: Member) -> Address:
-        """A member's whole address, by the settings that are in force when it is dialled."""
-        return self.settings.address_of(member)
 
     def _make_parent(self, inheritance: Inheritance) -> Parent:
         return Parent(
@@ -341,6 +341,7 @@ class Daemon:
         self._hands.stands(self._replica.ledger.standing)
         self._store.heard_merged(self._replica.revisions.merged)
         self._telling.turned(self._replica, event, now)
+        self._ads.turned()
 
     def _has_stood_still(self) -> bool:
         """Whether the loop, which turns twice in each T, has not turned for T: a thawed daemon's disk wakes with it."""
@@ -394,6 +395,5 @@ class Daemon:
         self._metrics.members_changed([m.entry for m in new.members])
         self._store.change(store_settings(new))
         self._links.keep(new.replica().others)
-        event = "configuration_unchanged" if old == new else "configuration_changed"
-        self._telling.log(event)
+        self._telling.log("configuration_unchanged" if old == new else "configuration_changed")
         self._post(Reconfigured(new.replica()))

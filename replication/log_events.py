@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from daemoncore.daemon_events import COMMAND_EVENTS, LIFE_EVENTS, PEER_EVENTS
+from daemoncore.daemon_events import COLLECTOR_EVENTS, COMMAND_EVENTS, LIFE_EVENTS, PEER_EVENTS
 from daemoncore.log_levels import ALWAYS, ERROR, FULLDEBUG, WARNING, Level
 
 EVENTS: Final[dict[str, tuple[Level, str]]] = {
@@ -136,6 +136,7 @@ EVENTS: Final[dict[str, tuple[Level, str]]] = {
     ),
     # Other replicas and other people.
     **PEER_EVENTS,
+    **COLLECTOR_EVENTS,
     **COMMAND_EVENTS,
 }
 """Name of the event: its category, and the sentence of the manual."""

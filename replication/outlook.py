@@ -47,7 +47,7 @@ class Outlook:
         transfers: Transfers,
         telling: Telling,
     ) -> None:
-        self._settings = settings
+        self.settings = settings
         self._replica = replica
         self._places = places
         self._store = store
@@ -68,7 +68,7 @@ class Outlook:
             changed=store.changed_at,
             history=tuple(self._telling.history),
             program=VERSION,
-            shared_hash=self._settings().shared_hash,
+            shared_hash=self.settings().shared_hash,
             time=time.time(),
         )
         return view.status_of(
@@ -77,7 +77,7 @@ class Outlook:
 
     def machine(self) -> Replica:
         """The machine; before the pair was read one that holds nothing, for whoever asks so early."""
-        return self._replica() or Replica(self._settings().replica(), None, 0, boottime.now())
+        return self._replica() or Replica(self.settings().replica(), None, 0, boottime.now())
 
     def freshness(self) -> view.Freshness:
         """How far this node's replica may lag."""
@@ -97,6 +97,6 @@ class Outlook:
             metrics=scrape,
             why_not_ready=life.why_not_ready,
             last_turn_seconds=life.last_turn_seconds,
-            health_limit_seconds=lambda: health_limit_seconds(self._settings().connection_timeout_seconds),
+            health_limit_seconds=lambda: health_limit_seconds(self.settings().connection_timeout_seconds),
         )
         return HttpServer(Web(self.status, self.freshness, pages).routes(), observer=common.http_request)

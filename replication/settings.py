@@ -13,6 +13,7 @@ from pathlib import Path
 import attrs
 
 from daemoncore.address import Address
+from daemoncore.collectors import Advertising, name_of_replication, read_advertising
 from daemoncore.config import Configuration, ConfigurationError, Problem
 from daemoncore.log import LogSettings
 from daemoncore.membership import (
@@ -65,6 +66,7 @@ class Settings:
         log: where the log goes and how it looks.
         socket_folder: DAEMON_SOCKET_DIR.
         hang_seconds: REPLICATION_NOT_RESPONDING_TIMEOUT.
+        advertising: which collectors are told, how often, and under which name.
         shared_hash: 48 bits over the settings that all members must agree on.
         warnings: what was odd and did not prevent the start, those of the configuration included.
     """
@@ -91,6 +93,7 @@ class Settings:
     log: LogSettings
     socket_folder: Path
     hang_seconds: float
+    advertising: Advertising
     shared_hash: int
     warnings: tuple[Problem, ...] = attrs.field(eq=False)
 
@@ -167,6 +170,7 @@ def _settings(
     """Put what the rules found beside what is only copied."""
     configuration = examination.configuration
     (me, lists), (paths, is_folder), (spool, owner, folder) = who, state, places
+    name = name_of_replication(examination, me, lists.replicas)
     return Settings(
         me=me,
         members=lists.replicas,
@@ -190,6 +194,7 @@ def _settings(
         log=log,
         socket_folder=socket_folder(configuration),
         hang_seconds=_number(configuration, "REPLICATION_NOT_RESPONDING_TIMEOUT"),
+        advertising=read_advertising(examination, "REPLICATION_UPDATE_INTERVAL", name),
         shared_hash=shared_hash(configuration, lists.members, lists.witnesses, lists.replicas),
         warnings=(*configuration.warnings, *examination.warnings),
     )

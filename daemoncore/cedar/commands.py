@@ -17,11 +17,14 @@ class Command(enum.IntEnum):
     """A command by HTCondor's name; the group comments say who answers it."""
 
     # condor_collector
+    QUERY_ANY_ADS = 48
+    QUERY_MULTIPLE_ADS = 53
     UPDATE_HAD_AD = 55
     QUERY_HAD_ADS = 56
     INVALIDATE_HAD_ADS = 57
     UPDATE_AD_GENERIC = 58
     INVALIDATE_ADS_GENERIC = 59
+    QUERY_GENERIC_ADS = 74
 
     # condor_shared_port and whoever stands behind it
     SHARED_PORT_CONNECT = 75

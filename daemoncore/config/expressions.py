@@ -1,7 +1,8 @@
 """The arithmetic that a value may contain: `5 * $(MINUTE)`, `2 > 1`, `true && !false`.
 
-HTCondor evaluates such values as ClassAd expressions with nothing to refer to, so a name is UNDEFINED. This
-is that part of the ClassAd language: literals, operators with C's precedence and C's integer division, the conditional
+HTCondor evaluates such values as ClassAd expressions with nothing to refer to, so a name is UNDEFINED, unless whoever
+asks says what names mean (the constraint of a query does, `daemoncore.ad_queries`). This is that part of the ClassAd
+language: literals, operators with C's precedence and C's integer division, the conditional
 operator, and the few functions that make sense without an ad. Source of the semantics: the ClassAd language
 reference, and the official bindings, which the tests ask.
 """
@@ -63,13 +64,22 @@ _COMPARISONS: dict[str, Callable[[object, object], bool]] = {
 }
 
 
-def evaluate(text: str) -> Value:
+def _nothing(_name: str) -> Value:
+    """Know no name."""
+    return None
+
+
+def evaluate(text: str, value_of: Callable[[str], Value] = _nothing) -> Value:
     """Return the value of an expression.
+
+    Args:
+        text: the expression.
+        value_of: what a name, as it is spelled, stands for; None is UNDEFINED.
 
     Raises:
         ExpressionError: it cannot be parsed, or it divides by zero, or its operands have wrong types.
     """
-    parser = _Parser(_tokens(text))
+    parser = _Parser(_tokens(text), value_of)
     value = parser.conditional(0)
     if parser.position != len(parser.tokens):
         raise ExpressionError(f"unexpected {parser.peek()!r}")
@@ -103,6 +113,7 @@ class _Parser:
     """Recursive descent that evaluates as it goes; both branches of a conditional are evaluated."""
 
     tokens: list[str]
+    value_of: Callable[[str], Value]
     position: int = 0
 
     def peek(self) -> str:
@@ -168,8 +179,8 @@ class _Parser:
         constants: dict[str, Value] = {"true": True, "false": False, "undefined": None}
         if token.lower() == "error":
             raise ExpressionError("the value is ERROR")
-        # Any other name would be looked up in an ad, and there is none.
-        return constants.get(token.lower())
+        # Any other name is looked up in an ad, if there is one.
+        return constants[token.lower()] if token.lower() in constants else self.value_of(token)
 
     def call(self, name: str, depth: int) -> Value:
         self.expect("(")

@@ -59,7 +59,7 @@ NETWORK: tuple[Knob, ...] = (
         "COLLECTOR_HOST",
         Kind.LIST,
         "$(CONDOR_HOST)",
-        "Collectors that the daemons send their ads to, separated by commas or blanks.",
+        "Collectors that the daemons send their ads to, separated by commas or blanks; without a port it is 9618.",
         daemons=_ALL,
     ),
     Knob("NEGOTIATOR_HOST", Kind.STRING, None, "Obsolete; tolerated.", reload=Reload.NONE, daemons=("none",)),

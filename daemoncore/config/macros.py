@@ -20,6 +20,8 @@ from daemoncore.config.problems import DEFAULT, DETECTED, ExpansionError, Source
 MAXIMUM_STEPS = 5000
 #: Longer than any setting; a doubling chain of macros ends here.
 MAXIMUM_LENGTH_BYTES = 1 << 20
+#: Arguments of functions nested deeper than this are a circle too; each takes several frames of the stack.
+MAXIMUM_NESTING = 20
 
 #: `$(NAME)` and `$(NAME:default)`. The characters of a default are those that HTCondor takes; with any
 #: other character the text is not a macro and stays as it is.
@@ -67,6 +69,8 @@ class MacroTable:
     reserved: frozenset[str] = frozenset()
     entries: dict[str, Entry] = attrs.field(factory=dict)
     _facts: dict[str, str | None] = attrs.field(factory=dict)
+    #: Arguments of functions that are being expanded, each inside the one before.
+    _nesting: int = attrs.field(default=0, init=False)
 
     def prefixes(self) -> Iterator[str]:
         """The prefixes that apply to this daemon, strongest first, upper-case, each with its dot."""
@@ -135,8 +139,18 @@ class MacroTable:
         return re.sub(r"(?<!\$)\$\(DOLLAR\)", "$", expanded, flags=re.IGNORECASE)
 
     def expand_keeping_dollars(self, text: str) -> str:
-        """Expand everything but `$(DOLLAR)`, which must survive until the whole value is known."""
-        return self._substitute(text, lambda function, inner: bool(function) or inner.upper() != "DOLLAR")
+        """Expand everything but `$(DOLLAR)`, which must survive until the whole value is known.
+
+        Raises:
+            ExpansionError: as `expand`; also a function whose argument names the value that it stands in.
+        """
+        if self._nesting == MAXIMUM_NESTING:
+            raise ExpansionError("its macros refer to each other in a circle")
+        self._nesting += 1
+        try:
+            return self._substitute(text, lambda function, inner: bool(function) or inner.upper() != "DOLLAR")
+        finally:
+            self._nesting -= 1
 
     def _substitute(self, text: str, is_wanted: Callable[[str, str], bool]) -> str:
         """Replace the leftmost wanted reference until none is left, so that results are expanded in turn."""

@@ -82,7 +82,7 @@ def test_manuals_sample():
     assert settings.state.use_replication
     assert settings.log.limit.amount == 640000
     assert settings.control.argv == ("/usr/sbin/condor_negotiator",)
-    assert settings.collectors == ("127.0.0.1", "127.0.0.2")
+    assert [one.entry for one in settings.advertising.collectors] == ["127.0.0.1", "127.0.0.2"]
     messages = " ".join(warning.message for warning in settings.warnings)
     assert "MAX_TRANSFERER_LIFETIME is taken as MAX_TRANSFER_LIFETIME" in messages
     assert "add ALLOW_DAEMON = $(COLLECTOR_HOST)" in messages

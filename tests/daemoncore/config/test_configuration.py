@@ -241,6 +241,17 @@ def test_missing_local_files_may_be_allowed(tmp_path):
     assert not read(write(tmp_path, f"REQUIRE_LOCAL_CONFIG_FILE = no\n{text}"), environment={}).files[1:]
 
 
+@pytest.mark.parametrize("value", ["$CHOICE(LOG,1,2)", "$INT(LOG)", "$CHOICE(0,LOG)"])
+def test_an_argument_that_names_its_own_value_is_a_circle(tmp_path, value):
+    """A function's argument may name a value; where that is the one that it stands in, it is refused, and no crash."""
+    path = tmp_path / "circle.conf"
+    path.write_text(f"LOG = {value}\n")
+    with pytest.raises(
+        ConfigurationError, match="LOG cannot be expanded: its macros refer to each other in a circle"
+    ):
+        load(str(path), environment={})
+
+
 def test_circles_are_refused(tmp_path):
     """Macros in a circle end as a problem, in HTCondor they never end."""
     with pytest.raises(
