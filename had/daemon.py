@@ -36,7 +36,6 @@ from daemoncore.security import Security
 from daemoncore.server import CommandServer
 from daemoncore.startup import Options, StartError, listen_for_pages
 from daemoncore.version import REVISION, VERSION
-from had.controllee import GuardedControllee
 from had.custody import Informed
 from had.custody_events import CustodyChanged
 from had.election_settings import ElectionSettings, Member
@@ -45,14 +44,14 @@ from had.letters import Ears, Letters
 from had.loading import Loaded, load
 from had.node import (
     Durable,
-    disaster_program,
+    Surroundings,
+    change_controllee,
     make_controllee,
     make_custody,
     make_election,
     make_hands,
     make_metrics,
     open_durable,
-    reins,
 )
 from had.on_change import OnChange
 from had.replica_link import ReplicaLink
@@ -169,9 +168,7 @@ class Daemon:
         self._driver = Driver[Event | Informed, Act](
             self._machine(), self._perform, self, tick=Tick(), droppable=Heard, finished=Finished
         )
-        self._controllee = make_controllee(
-            self.settings, self._driver.post, self._children, durable.folder.lock_descriptor
-        )
+        self._controllee = make_controllee(self.settings, self._driver.post, self._surroundings(durable))
         self._links = Links(self._make_link)
         self._links.keep(self._peers())
         self._replica = None if self._custody is None else self._make_replica_link()
@@ -187,6 +184,10 @@ class Daemon:
         self._common.watch_sessions(self._server.sessions.__len__, lambda: len(self._client().sessions))
         self._service = Service(self._reins())
         self._service.register(self._server)
+
+    def _surroundings(self, durable: Durable) -> Surroundings:
+        lock, tell = durable.folder.lock_descriptor, self._telling.log
+        return Surroundings(self._options, self._environment, self._client, tell, self._children, lock)
 
     def _machine(self) -> Machine[Event | Informed, Act]:
         """What decides. Without a replica that is the election alone: nobody posts what only the custody takes."""
@@ -374,8 +375,7 @@ class Daemon:
         self._metrics.controllee_named(new.control.controllee)
         self._telling.labels = self._labels()
         self._links.keep(self._peers())
-        if isinstance(self._controllee, GuardedControllee):
-            self._controllee.change(reins(new), new.connection_timeout_seconds, disaster_program(new))
+        change_controllee(self._controllee, new)
         if change is Change.UNCHANGED:
             self._telling.log("configuration_unchanged", timeout=new.connection_timeout_seconds)
             return

@@ -1,0 +1,243 @@
+"""The daemon's end of its hand for condor_master: starts it, renews the lease there, replaces it when it fails.
+
+Nothing here blocks: a message is one non-blocking send. The hand answers each lease; one that leaves several unanswered
+is frozen, and is killed and replaced. They are counted in leases, not in seconds: a daemon that was frozen itself must not
+blame the hand for it. A hand that is to know a new configuration is replaced too, the old one leaving when the new one
+is ready.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import attrs
+import trio
+
+import had
+from daemoncore.children import Children
+from daemoncore.startup import Options
+from had.master_hand_messages import (
+    MAXIMUM_MESSAGE_BYTES,
+    Lapsed,
+    Lease,
+    Noted,
+    Ready,
+    Rest,
+    ToHand,
+    decode_from_hand,
+    encode,
+)
+
+UNANSWERED: Final = 8
+"""So many leases without an answer, and the hand is frozen."""
+
+READY_SECONDS: Final = 30.0
+"""A hand that is not ready by then has failed; it reads the configuration first."""
+
+_FIRST_RETRY_SECONDS: Final = 0.1
+_LAST_RETRY_SECONDS: Final = 5.0
+_ANCESTORS: Final = "_CONDOR_ANCESTOR_"
+
+
+class HandLink:
+    """The hand of one daemon, whichever process it is at the moment.
+
+    Args:
+        options: the daemon's command line.
+        environment: the daemon's environment, with what condor_master handed down.
+        owned: the daemon's processes.
+        lock: a descriptor that the hand keeps open.
+    """
+
+    def __init__(
+        self, options: Options, environment: Mapping[str, str], owned: Children, lock: int
+    ) -> None:
+        self._arguments = json.dumps(
+            {"config": options.config, "local_name": options.local_name, "port": options.port}
+        )
+        self._environment = {
+            name: value for name, value in environment.items() if not name.startswith(_ANCESTORS)
+        }
+        self._children = owned
+        self._lock = lock
+        self._hand: _OneHand | None = None
+        self._lease: Lease | None = None
+        self._is_outdated = trio.Event()
+        self.lapse: str | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The hand's process id; None while it is being replaced."""
+        return self._hand.pid if self._hand else None
+
+    def renew(self, lease: Lease) -> None:
+        """Let the controllee live until then."""
+        if self._lease is None:
+            self.lapse = None
+        self._lease = lease
+        if self._hand:
+            self._hand.send(lease)
+
+    def rest(self) -> None:
+        """Say that nothing runs."""
+        self._lease = None
+        if self._hand:
+            self._hand.send(Rest())
+
+    def replace(self) -> None:
+        """Have a hand that knows the present configuration."""
+        self._is_outdated.set()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Keep a hand, replacing it when it fails, until cancelled.
+
+        Raises:
+            OSError: the first one could not be started.
+        """
+        first = await self._start()
+        task_status.started()
+        successor: _OneHand | None = first
+        delay_seconds = _FIRST_RETRY_SECONDS
+        try:
+            while True:
+                if successor is None:
+                    await trio.sleep(delay_seconds)
+                    delay_seconds = min(2 * delay_seconds, _LAST_RETRY_SECONDS)
+                    with contextlib.suppress(OSError):
+                        successor = await self._start()
+                    continue
+                began = trio.current_time()
+                successor = await self._serve(successor)
+                if successor is not None or trio.current_time() - began > _LAST_RETRY_SECONDS:
+                    delay_seconds = _FIRST_RETRY_SECONDS
+        finally:
+            if self._hand:
+                self._hand.close()
+
+    async def _start(self) -> _OneHand:
+        """Start one and wait until it is ready; OSError if it does not come to that."""
+        hand = _OneHand.start(self._arguments, self._environment, self._lock)
+        try:
+            process = self._children.start(hand.command, hand.environment, pass_fds=hand.inherited)
+        except OSError:
+            hand.close()
+            raise
+        finally:
+            hand.theirs.close()
+        # The shell, which has put the hand into the background.
+        await self._children.wait(process)
+        with trio.move_on_after(READY_SECONDS):
+            message = await hand.receive()
+            if isinstance(message, Ready):
+                hand.pid = message.pid
+                return hand
+        hand.close()
+        raise OSError(0, "had's hand for condor_master did not become ready; see the standard error of had")
+
+    async def _serve(self, hand: _OneHand) -> _OneHand | None:
+        """Work with one until it fails or another one knows better; return that other one."""
+        self._hand = hand
+        hand.send(self._lease or Rest())
+        successor: _OneHand | None = None
+        try:
+            async with trio.open_nursery() as nursery:
+
+                async def succeed() -> None:
+                    nonlocal successor
+                    await self._is_outdated.wait()
+                    self._is_outdated = trio.Event()
+                    with contextlib.suppress(OSError):
+                        successor = await self._start()
+                        nursery.cancel_scope.cancel()
+
+                nursery.start_soon(succeed)
+                while message := await hand.receive():
+                    self._heard(hand, message)
+                nursery.cancel_scope.cancel()
+        finally:
+            if successor is not None:
+                hand.send(Rest())
+            if successor is not None or not hand.is_frozen:
+                self._hand = None
+                hand.close()
+            else:
+                self._hand = None
+                hand.kill()
+        return successor
+
+    def _heard(self, hand: _OneHand, message: Ready | Noted | Lapsed) -> None:
+        if isinstance(message, Noted):
+            hand.unanswered = 0
+        elif isinstance(message, Lapsed):
+            self.lapse = message.text
+
+
+@attrs.define(eq=False)
+class _OneHand:
+    """One process and our end of the socket to it."""
+
+    ours: socket.socket
+    theirs: socket.socket
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    inherited: tuple[int, ...]
+    pid: int = 0
+    unanswered: int = 0
+
+    @classmethod
+    def start(cls, arguments: str, environment: Mapping[str, str], lock: int) -> _OneHand:
+        """Make the socket and the command; the shell ends at once, so that the hand is nobody's descendant."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        code = "import sys; from had.master_hand import main; sys.exit(main())"
+        words = (str(theirs.fileno()), str(os.getpid()), str(lock), arguments)
+        command = ("/bin/sh", "-c", '"$0" "$@" &', sys.executable, "-P", "-c", code, *words)
+        root = str(Path(had.__file__).resolve().parents[1])
+        return cls(
+            ours, theirs, command, {**environment, "PYTHONPATH": root}, (theirs.fileno(), lock)
+        )
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether it leaves leases unanswered."""
+        return self.unanswered >= UNANSWERED
+
+    def send(self, message: ToHand) -> None:
+        """Tell it; what cannot be sent is unanswered."""
+        self.unanswered += isinstance(message, Lease)
+        with contextlib.suppress(OSError):
+            self.ours.send(encode(message))
+        if self.is_frozen:
+            # Whoever reads learns of the end.
+            with contextlib.suppress(OSError):
+                self.ours.shutdown(socket.SHUT_RD)
+
+    async def receive(self) -> Ready | Noted | Lapsed | None:
+        """Its next word; None when it is dead, or given up."""
+        while True:
+            try:
+                data = self.ours.recv(MAXIMUM_MESSAGE_BYTES)
+            except BlockingIOError:
+                await trio.lowlevel.wait_readable(self.ours)
+            except ConnectionResetError:
+                return None
+            else:
+                return decode_from_hand(data) if data else None
+
+    def kill(self) -> None:
+        """End a hand that is frozen; it would wake to find its daemon gone, and act."""
+        with contextlib.suppress(OSError):
+            os.kill(self.pid, signal.SIGKILL)
+        self.close()
+
+    def close(self) -> None:
+        """Let go of it: it acts if it has a lease, and ends."""
+        self.ours.close()
