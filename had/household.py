@@ -191,7 +191,7 @@ _LISTENS = "0A"
 def _in_table(host: str) -> str:
     """Write an IPv4 address as the kernel's table does; others are only found where somebody listens on all."""
     parts = host.split(".")
-    return "".join(f"{int(part):02X}" for part in reversed(parts)) if len(parts) == 4 else ""  # noqa: PLR2004
+    return "".join(f"{int(part):02X}" for part in reversed(parts)) if len(parts) == 4 else ""
 
 
 def _all_pids() -> list[int]:
@@ -202,7 +202,7 @@ def _socket_inodes(pid: int) -> Iterable[str]:
     with contextlib.suppress(OSError):
         for entry in os.scandir(f"/proc/{pid}/fd"):
             with contextlib.suppress(OSError):
-                yield os.readlink(entry.path)
+                yield os.readlink(entry.path)  # noqa: PTH115  thousands of them
 
 
 def _parent(pid: int) -> int:

@@ -162,11 +162,13 @@ class MasterControllee:
             if strays or not self._is_held:
                 if strays:
                     self._tell("stray_controllee", pid=strays[0].pid)
-                kill_at = boottime.now() + self._stop_timeout_seconds
-                await self._end(lambda: kill_at)
+                await self._end_strays(boottime.now() + self._stop_timeout_seconds)
             if self._is_wanted:
                 return
             await self._until_changed(STRAY_SECONDS)
+
+    async def _end_strays(self, kill_at: float) -> None:
+        await self._end(lambda: kill_at)
 
     async def _live(self) -> tuple[str, str]:
         """From the order to start until nothing is left; the reason of the end and its detail, in the metrics' words."""
@@ -179,45 +181,63 @@ class MasterControllee:
         self._renew()
         try:
             trouble = await self._bring_up()
-            if self._process is not None:
-                self._deliver(ControlleeStarted(self._process.pid))
-                self._renew()
-                await self._until_over(self._process)
-            has_run, self._process = self._process is not None, None
+            if self.pid is not None:
+                await self._run_its_course()
+            has_run = self.pid is not None
             if self._kill_at == math.inf:
                 self._kill_at = boottime.now() + self._stop_timeout_seconds
             detail = await self._end(lambda: self._kill_at)
-            lapse = self._hand.lapse
         finally:
             self._is_life_begun = False
+            self._process = None
+        explained = self._explain(trouble, detail, has_run=has_run)
         self._hand.rest()
+        return explained
+
+    def _explain(self, trouble: str, detail: str, *, has_run: bool) -> tuple[str, str]:
         if self._is_stop_requested:
             return "requested", detail
         if not has_run:
             return "start_failed", "; ".join(filter(None, (trouble, detail)))
-        if lapse is not None:
-            return "killed", "; ".join(filter(None, ("the lease was not renewed in time", lapse, detail)))
+        if self._hand.has_lapsed:
+            return "killed", "; ".join(filter(None, ("the lease was not renewed in time", detail)))
         return "exited", detail
 
     async def _bring_up(self) -> str:
         """Order it until its process is there; why it is not, in words."""
         give_up_at = trio.current_time() + START_SECONDS
         patience_seconds = _FIRST_PATIENCE_SECONDS
-        while not self._is_stop_requested and self._hand.lapse is None:
+        while not self._is_stop_requested and not self._hand.has_lapsed:
             # Given again it does no harm, and finds condor_master done with what it had before: it may not have
             # collected the last process, and then takes it for a running one.
             trouble = await self._voice.say(Command.CHILD_ON)
-            with trio.move_on_after(patience_seconds):
-                while not self._is_stop_requested:
-                    found = self._household.look()
-                    if found:
-                        self._process = found[0]
-                        return ""
-                    await trio.sleep(_LOOK_SECONDS)
+            if await self._appears_within(patience_seconds):
+                return ""
             if trio.current_time() >= give_up_at:
-                return trouble or f"condor_master has started no {self._voice.controllee} within {START_SECONDS:g} s"
+                return (
+                    trouble
+                    or f"condor_master has started no {self._voice.controllee} within {START_SECONDS:g} s"
+                )
             patience_seconds = min(2 * patience_seconds, 1.0)
-        return ""
+        return "it was called off" if self._is_stop_requested else "the lease was not renewed in time"
+
+    async def _appears_within(self, limit_seconds: float) -> bool:
+        """Look for its process until it is there, or the order is withdrawn."""
+        give_up_at = trio.current_time() + limit_seconds
+        while not self._is_stop_requested and trio.current_time() < give_up_at:
+            found = self._household.look()
+            if found:
+                self._process = found[0]
+                return True
+            await trio.sleep(_LOOK_SECONDS)
+        return False
+
+    async def _run_its_course(self) -> None:
+        """Tell that it runs, and wait for its end, or the order to end it."""
+        assert self._process is not None, "it was found"
+        self._deliver(ControlleeStarted(self._process.pid))
+        self._renew()
+        await self._until_over(self._process)
 
     async def _until_over(self, process: Resident) -> None:
         """Wait for its end, or the order to end it."""

@@ -83,7 +83,9 @@ class Ending:
                 self._send(living, signal.SIGKILL)
                 self._killed = True
             elif now >= quit_at and not self.is_held:
-                self._send([resident for resident in living if resident.pid not in self._has_quit], signal.SIGQUIT)
+                self._send(
+                    [resident for resident in living if resident.pid not in self._has_quit], signal.SIGQUIT
+                )
                 self._has_quit |= {resident.pid for resident in living}
             await until_dead(living[0], _LOOK_SECONDS)
 

@@ -100,7 +100,7 @@ class Hand:
         while is_served:
             lease = self._lease
             self._alarm.set(lease.terminate_at if lease else math.inf)
-            ready, _, _ = select.select((self._channel, self._daemon, self._alarm), (), ())
+            ready, _, _ = select.select((self._channel, self._daemon, self._alarm.fileno()), (), ())
             if lease and boottime.now() >= lease.terminate_at and self._daemon not in ready:
                 # The look at the clock comes first: whatever is in the channel comes too late.
                 self._lapse(lease)
@@ -138,17 +138,18 @@ class Hand:
     def _lapse(self, lease: Lease) -> None:
         margin = min(LAPSE_MARGIN_SECONDS, (lease.expires_at - lease.terminate_at) / 2)
         self._lease, self._has_lapsed = None, True
-        self._say(Lapsed(self._end(lease.expires_at - margin)))
+        self._say(Lapsed())
+        self._end(lease.expires_at - margin)
 
-    def _end(self, kill_at: float) -> str:
-        """End the controllee, and persevere until condor_master starts no other; what went wrong, in words."""
+    def _end(self, kill_at: float) -> None:
+        """End the controllee, and persevere until condor_master starts no other one."""
         give_up_at = boottime.now() + PERSEVERANCE_SECONDS
         while True:
             ending = Ending(self._voice, self._household, lambda: kill_at, quit_after_seconds=0)
             trio.run(ending.run)
             self._let_the_next_start()
             if ending.is_held or boottime.now() >= give_up_at or self._household.is_abandoned():
-                return ending.trouble
+                return
 
     def _let_the_next_start(self) -> None:
         """Give up the lock if the daemon is dead: a daemon that starts can do the rest itself."""

@@ -57,9 +57,7 @@ class HandLink:
         lock: a descriptor that the hand keeps open.
     """
 
-    def __init__(
-        self, options: Options, environment: Mapping[str, str], owned: Children, lock: int
-    ) -> None:
+    def __init__(self, options: Options, environment: Mapping[str, str], owned: Children, lock: int) -> None:
         self._arguments = json.dumps(
             {"config": options.config, "local_name": options.local_name, "port": options.port}
         )
@@ -71,7 +69,8 @@ class HandLink:
         self._hand: _OneHand | None = None
         self._lease: Lease | None = None
         self._is_outdated = trio.Event()
-        self.lapse: str | None = None
+        #: Whether the hand has ended what had a lease since `rest` was last said.
+        self.has_lapsed = False
 
     @property
     def pid(self) -> int | None:
@@ -80,8 +79,6 @@ class HandLink:
 
     def renew(self, lease: Lease) -> None:
         """Let the controllee live until then."""
-        if self._lease is None:
-            self.lapse = None
         self._lease = lease
         if self._hand:
             self._hand.send(lease)
@@ -89,6 +86,7 @@ class HandLink:
     def rest(self) -> None:
         """Say that nothing runs."""
         self._lease = None
+        self.has_lapsed = False
         if self._hand:
             self._hand.send(Rest())
 
@@ -159,25 +157,24 @@ class HandLink:
                         nursery.cancel_scope.cancel()
 
                 nursery.start_soon(succeed)
-                while message := await hand.receive():
+                while (message := await hand.receive()) is not None:
                     self._heard(hand, message)
                 nursery.cancel_scope.cancel()
         finally:
             if successor is not None:
                 hand.send(Rest())
-            if successor is not None or not hand.is_frozen:
-                self._hand = None
-                hand.close()
-            else:
-                self._hand = None
+            self._hand = None
+            if hand.is_frozen and successor is None:
                 hand.kill()
+            else:
+                hand.close()
         return successor
 
     def _heard(self, hand: _OneHand, message: Ready | Noted | Lapsed) -> None:
         if isinstance(message, Noted):
             hand.unanswered = 0
         elif isinstance(message, Lapsed):
-            self.lapse = message.text
+            self.has_lapsed = True
 
 
 @attrs.define(eq=False)
@@ -201,9 +198,7 @@ class _OneHand:
         words = (str(theirs.fileno()), str(os.getpid()), str(lock), arguments)
         command = ("/bin/sh", "-c", '"$0" "$@" &', sys.executable, "-P", "-c", code, *words)
         root = str(Path(had.__file__).resolve().parents[1])
-        return cls(
-            ours, theirs, command, {**environment, "PYTHONPATH": root}, (theirs.fileno(), lock)
-        )
+        return cls(ours, theirs, command, {**environment, "PYTHONPATH": root}, (theirs.fileno(), lock))
 
     @property
     def is_frozen(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple, TypeAlias
 
-MAXIMUM_MESSAGE_BYTES = 64 * 1024
+MAXIMUM_MESSAGE_BYTES = 64
 
 _LEASE = struct.Struct("!cddI")
 _NUMBER = struct.Struct("!cI")
@@ -39,9 +39,7 @@ class Noted(NamedTuple):
 
 
 class Lapsed(NamedTuple):
-    """No lease came in time, or too late: the controllee was ended; what went wrong in it, if anything did."""
-
-    text: str
+    """The lease was not renewed in time: the controllee is being ended."""
 
 
 ToHand: TypeAlias = Lease | Rest
@@ -59,8 +57,8 @@ def encode(message: ToHand | FromHand) -> bytes:
             return _NUMBER.pack(b"r", pid)
         case Noted():
             return b"n"
-        case Lapsed(text):
-            return b"l" + text.encode(errors="surrogateescape")[: MAXIMUM_MESSAGE_BYTES - 1]
+        case Lapsed():
+            return b"l"
 
 
 def decode_to_hand(data: bytes) -> ToHand:
@@ -78,6 +76,6 @@ def decode_from_hand(data: bytes) -> FromHand:
         return Noted()
     if data[:1] == b"r" and len(data) == _NUMBER.size:
         return Ready(_NUMBER.unpack(data)[1])
-    if data[:1] == b"l":
-        return Lapsed(data[1:].decode(errors="surrogateescape"))
+    if data == b"l":
+        return Lapsed()
     raise ValueError(f"unknown message from the hand: {data[:40]!r}")
