@@ -24,7 +24,7 @@ OWN_SIGNAL_SECONDS: Final = 0.2
 """A condor_master that has not sent SIGQUIT by then is not waited for; we send it."""
 
 HOLD_PATIENCE_SECONDS: Final = 2.5
-"""When no process is left, condor_master has this long to take the order to start none."""
+"""When no process is left, a living condor_master has this long to take the order to start none."""
 
 _RETRY_SECONDS: Final = 0.1
 _LOOK_SECONDS: Final = 0.02
@@ -58,7 +58,7 @@ class Ending:
             nursery.start_soon(self._hold)
             await self._until_gone()
             with trio.move_on_after(HOLD_PATIENCE_SECONDS):
-                while not self.is_held:  # noqa: ASYNC110 -- the order is repeated beside us
+                while not (self.is_held or self.household.is_abandoned()):  # noqa: ASYNC110 -- repeated beside us
                     await trio.sleep(_LOOK_SECONDS)
                 # What was being started when the order came has got the signal too, and ends before it works.
                 while self.household.is_expecting():  # noqa: ASYNC110 -- nothing announces it

@@ -39,7 +39,7 @@ from had.master_hand_messages import (
 UNANSWERED: Final = 8
 """So many leases without an answer, and the hand is frozen."""
 
-READY_SECONDS: Final = 30.0
+READY_SECONDS: Final = 15.0
 """A hand that is not ready by then has failed; it reads the configuration first."""
 
 _FIRST_RETRY_SECONDS: Final = 0.1
@@ -156,7 +156,12 @@ class HandLink:
                         successor = await self._start()
                         nursery.cancel_scope.cancel()
 
+                async def give_up() -> None:
+                    await hand.is_frozen.wait()
+                    nursery.cancel_scope.cancel()
+
                 nursery.start_soon(succeed)
+                nursery.start_soon(give_up)
                 while (message := await hand.receive()) is not None:
                     self._heard(hand, message)
                 nursery.cancel_scope.cancel()
@@ -164,7 +169,7 @@ class HandLink:
             if successor is not None:
                 hand.send(Rest())
             self._hand = None
-            if hand.is_frozen and successor is None:
+            if hand.is_frozen.is_set() and successor is None:
                 hand.kill()
             else:
                 hand.close()
@@ -188,6 +193,8 @@ class _OneHand:
     inherited: tuple[int, ...]
     pid: int = 0
     unanswered: int = 0
+    #: Set when it leaves leases unanswered.
+    is_frozen: trio.Event = attrs.field(factory=trio.Event)
 
     @classmethod
     def start(cls, arguments: str, environment: Mapping[str, str], lock: int) -> _OneHand:
@@ -200,23 +207,16 @@ class _OneHand:
         root = str(Path(had.__file__).resolve().parents[1])
         return cls(ours, theirs, command, {**environment, "PYTHONPATH": root}, (theirs.fileno(), lock))
 
-    @property
-    def is_frozen(self) -> bool:
-        """Whether it leaves leases unanswered."""
-        return self.unanswered >= UNANSWERED
-
     def send(self, message: ToHand) -> None:
         """Tell it; what cannot be sent is unanswered."""
         self.unanswered += isinstance(message, Lease)
         with contextlib.suppress(OSError):
             self.ours.send(encode(message))
-        if self.is_frozen:
-            # Whoever reads learns of the end.
-            with contextlib.suppress(OSError):
-                self.ours.shutdown(socket.SHUT_RD)
+        if self.unanswered >= UNANSWERED:
+            self.is_frozen.set()
 
     async def receive(self) -> Ready | Noted | Lapsed | None:
-        """Its next word; None when it is dead, or given up."""
+        """Its next word; None when it is dead."""
         while True:
             try:
                 data = self.ours.recv(MAXIMUM_MESSAGE_BYTES)
