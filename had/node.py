@@ -41,6 +41,7 @@ from had.master_hand_link import HandLink
 from had.master_reach import MasterReach
 from had.master_voice import MasterVoice
 from had.metrics import HadMetrics
+from had.negotiator_environment import negotiator_environment
 from had.replica_words import Currency
 from had.settings import Settings
 
@@ -193,8 +194,12 @@ def environment_of(
     """The controllee's environment for a leadership; without a replica's word there is one copy, the node's own."""
     place = settings.state.place
     found = currency or (Currency.CURRENT if place.is_there() else Currency.MISSING)
+    base = clean_environment(os.environ)
+    # What stands in the daemon's own environment is the administrator's, and wins.
+    if settings.control.kind is ControlKind.SPAWN:
+        base = negotiator_environment(settings.control.controllee, settings.collectors) | base
     return controllee_environment(
-        clean_environment(os.environ),
+        base,
         node=settings.me.entry,
         epoch=epoch,
         epoch_file=str(epoch_file),

@@ -112,7 +112,10 @@ class MasteredNode(Node):
     def ready_hand_pid(self):
         """Return the hand's process id once it waits for its daemon, which it does with an alarm clock."""
         hand = self.guard_pid()
-        files = [entry.readlink().name for entry in Path(f"/proc/{hand}/fd").iterdir()] if hand else []
+        try:
+            files = [entry.readlink().name for entry in Path(f"/proc/{hand}/fd").iterdir()]
+        except FileNotFoundError:
+            return None
         return hand if "anon_inode:[timerfd]" in files else None
 
     def did(self, *words):

@@ -1,0 +1,67 @@
+"""What a negotiator is told beyond its configuration, so that its first cycle does not wait for a manager that is dead.
+
+A negotiator that starts after a failover asks the collectors of COLLECTOR_HOST one after another. By default it begins
+with any of them, and with the dead manager's it waits for a minute, until the connection gives up. HTCondor has two
+settings for this, and needs both: COLLECTOR_HOST_FOR_NEGOTIATOR puts the collector of a host at the head of the list, where
+the names of hosts can be compared; but the list is only gone through in its order where HAD_USE_PRIMARY is true, whose name
+says nothing of it. A collector that is slow to fail is then avoided for up to DEAD_COLLECTOR_MAX_AVOIDANCE_TIME, which does
+not help the first question.
+
+So a negotiator of ours gets HAD_USE_PRIMARY = true and a COLLECTOR_HOST that begins with the collector of its own host, by
+address. Nothing else in a negotiator reads the one, and for all else the order of the other does not matter. What the
+administrator gives it in `<CONTROLLEE>_ENVIRONMENT` comes after this and wins.
+
+Facts: HTCondor 25.14, src/condor_daemon_client/daemon_list.cpp (`CollectorList::query`, `resortLocal`),
+src/condor_negotiator.V6/matchmaker.cpp (`reinitialize`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from daemoncore import local_addresses
+from daemoncore.address import Address
+
+NEGOTIATOR: Final = "negotiator"
+"""HAD_CONTROLLEE where all of this applies, in whatever case."""
+
+_ORDERED: Final = "_CONDOR_HAD_USE_PRIMARY"
+_LIST: Final = "_CONDOR_COLLECTOR_HOST"
+_ANY_PORT: Final = 1
+
+
+def negotiator_environment(
+    controllee: str, collectors: Sequence[str], is_here: Callable[[str], bool] | None = None
+) -> dict[str, str]:
+    """Return the variables for a controllee; none where they would change nothing.
+
+    Args:
+        controllee: HAD_CONTROLLEE.
+        collectors: COLLECTOR_HOST, as it is spelled.
+        is_here: tells whether an entry is on this host; by default by resolving it, which may take seconds.
+    """
+    if controllee.casefold() != NEGOTIATOR or len(collectors) < 2:
+        return {}
+    here = [entry for entry in collectors if (is_here or is_on_this_host)(entry)]
+    if not here:
+        return {}
+    others = [entry for entry in collectors if entry not in here]
+    return {_ORDERED: "true", _LIST: ", ".join((*here, *others))}
+
+
+def is_on_this_host(entry: str) -> bool:
+    """Whether an entry of COLLECTOR_HOST, such as `cm1.example.org:9618?sock=collector`, has an address of this host."""
+    try:
+        host = _address(entry).host
+        return any(local_addresses.is_bindable(number) for number in local_addresses.resolve(host))
+    except (OSError, ValueError):
+        return False
+
+
+def _address(entry: str) -> Address:
+    try:
+        return Address.parse(entry)
+    except ValueError:
+        # The port may be left out.
+        return Address.parse(f"{entry}:{_ANY_PORT}")
