@@ -86,7 +86,7 @@ def read_control(
     if not re.fullmatch(r"[A-Za-z0-9_]+", controllee):
         examination.refuse("HAD_CONTROLLEE", f"must be one word of letters, digits and _ (got {controllee})")
         return None
-    kind = ControlKind.NONE if is_witness else _kind(examination, environment)
+    kind = ControlKind.NONE if is_witness else _kind(controllee, examination, environment)
     upper = controllee.upper()
     stop_timeout = configuration.get("HAD_CONTROLLEE_STOP_TIMEOUT")
     assert isinstance(stop_timeout, float)
@@ -112,37 +112,45 @@ def read_control(
     return control
 
 
-def _kind(examination: Examination, environment: Mapping[str, str]) -> ControlKind:
+def _kind(controllee: str, examination: Examination, environment: Mapping[str, str]) -> ControlKind:
     chosen = str(examination.configuration.get("HAD_CONTROL"))
-    if chosen == "auto":
-        return ControlKind.MASTER if environment.get(MASTER_MARK) else ControlKind.SPAWN
-    return ControlKind(chosen)
+    if chosen != "auto":
+        return ControlKind(chosen)
+    # A check by hand is not started by condor_master, and speaks of the daemon that will be.
+    is_child = bool(environment.get(MASTER_MARK)) or {"HAD", controllee.upper()} <= _masters_daemons(
+        examination
+    )
+    return ControlKind.MASTER if is_child else ControlKind.SPAWN
+
+
+def _masters_daemons(examination: Examination) -> set[str]:
+    """DAEMON_LIST, if this configuration is condor_master's too."""
+    if not examination.configuration.is_set("DAEMON_LIST"):
+        return set()
+    return {item.lstrip("+").upper() for item in examination.items("DAEMON_LIST")}
 
 
 def _check_master(control: Control, examination: Examination) -> None:
     """See that just one of condor_master and this daemon starts the controllee."""
-    configuration, upper = examination.configuration, control.controllee.upper()
-    if not configuration.is_set("DAEMON_LIST"):
-        # This file is not condor_master's.
+    upper, daemons = control.controllee.upper(), _masters_daemons(examination)
+    if not daemons:
         return
-    is_listed = upper in {item.lstrip("+").upper() for item in examination.items("DAEMON_LIST")}
-    controller = f"MASTER_{upper}_CONTROLLER"
     if control.kind is not ControlKind.MASTER:
-        if is_listed and "HAD" in {item.lstrip("+").upper() for item in examination.items("DAEMON_LIST")}:
+        if {"HAD", upper} <= daemons:
             examination.refuse(
                 "DAEMON_LIST",
-                f"must not contain {upper}, which this daemon starts itself (HAD_CONTROL is {control.kind.value}):"
+                f"must not contain {upper}, which had starts itself (HAD_CONTROL is {control.kind.value}):"
                 " condor_master would start a second one",
             )
         return
-    if not is_listed:
+    if upper not in daemons:
         examination.refuse(
-            "DAEMON_LIST", f"must contain {upper}, which condor_master is to start (HAD_CONTROL is master)"
+            "DAEMON_LIST",
+            f"must contain {upper}, which condor_master is to start (HAD_CONTROL is master); or let HAD_CONTROL be spawn",
         )
-    if (configuration.text(controller) or "").upper() != "HAD":
-        examination.warn(
-            controller, "must be HAD, or condor_master starts the daemon on every central manager by itself"
-        )
+    controller = f"MASTER_{upper}_CONTROLLER"
+    if (examination.configuration.text(controller) or "").upper() != "HAD":
+        examination.warn(controller, f"must be HAD, or condor_master starts {upper} by itself, whoever leads")
 
 
 def _argv(name: str, examination: Examination) -> tuple[str, ...]:

@@ -91,6 +91,11 @@ class MasterControllee:
         """The hand's process id; None while it is being replaced."""
         return self._hand.pid
 
+    @property
+    def is_held(self) -> bool:
+        """Whether condor_master has taken the order to start none, and none runs."""
+        return self._is_held
+
     def change(self, control: Control) -> None:
         """Go by other settings from now on; what runs goes on."""
         self._reach.change(control)

@@ -51,6 +51,7 @@ class Ending:
     trouble: str = ""
     _killed: bool = False
     _has_quit: set[int] = attrs.field(factory=set)
+    _told: set[int] = attrs.field(factory=set)
 
     async def run(self) -> None:
         """Return when no process is left and none will be started, as far as condor_master can be told."""
@@ -72,6 +73,8 @@ class Ending:
         while not self.is_held:
             self.trouble = await self.voice.say(Command.CHILD_OFF_FAST)
             self.is_held = not self.trouble
+            # What comes up after this was not sent a signal by condor_master.
+            self._told = {resident.pid for resident in self.household.look()} if self.is_held else set()
             if self.trouble:
                 await trio.sleep(_RETRY_SECONDS)
 
@@ -82,10 +85,9 @@ class Ending:
             if now >= kill_at:
                 self._send(living, signal.SIGKILL)
                 self._killed = True
-            elif now >= quit_at and not self.is_held:
-                self._send(
-                    [resident for resident in living if resident.pid not in self._has_quit], signal.SIGQUIT
-                )
+            elif now >= quit_at:
+                done = self._has_quit | self._told
+                self._send([resident for resident in living if resident.pid not in done], signal.SIGQUIT)
                 self._has_quit |= {resident.pid for resident in living}
             await until_dead(living[0], _LOOK_SECONDS)
 

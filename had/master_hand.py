@@ -19,12 +19,14 @@ environment is the daemon's, since it holds the session with condor_master.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import math
 import os
 import select
 import signal
 import sys
+import time
 
 import trio
 
@@ -57,6 +59,9 @@ LAPSE_MARGIN_SECONDS = 0.05
 
 PERSEVERANCE_SECONDS = 60.0
 """For so long condor_master is told to start no other one, should it not take that at once."""
+
+RELIEF_SECONDS = 0.1
+"""Between two attempts the next daemon has this long to take the lock, which it tries every 0.02 s."""
 
 _IGNORED_SIGNALS = (
     signal.SIGINT,
@@ -142,21 +147,34 @@ class Hand:
         self._end(lease.expires_at - margin)
 
     def _end(self, kill_at: float) -> None:
-        """End the controllee, and persevere until condor_master starts no other one."""
+        """End the controllee, and persevere until condor_master starts no other one, or a daemon can see to that."""
         give_up_at = boottime.now() + PERSEVERANCE_SECONDS
         while True:
             ending = Ending(self._voice, self._household, lambda: kill_at, quit_after_seconds=0)
             trio.run(ending.run)
-            self._let_the_next_start()
-            if ending.is_held or boottime.now() >= give_up_at or self._household.is_abandoned():
+            is_over = ending.is_held or boottime.now() >= give_up_at or self._household.is_abandoned()
+            if is_over or self._is_relieved():
                 return
 
-    def _let_the_next_start(self) -> None:
-        """Give up the lock if the daemon is dead: a daemon that starts can do the rest itself."""
-        is_dead, _, _ = select.select((self._daemon,), (), (), 0)
-        if is_dead and self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+    def _is_relieved(self) -> bool:
+        """Whether the daemon is awake again, or the next one is there; whatever runs then is theirs.
+
+        A daemon that is dead has left us its lock. The next one gets its chance, and if it takes it, we have no more to do.
+        """
+        if not self._is_daemon_dead():
+            self._read_channel()
+            return not self._has_lapsed
+        fcntl.flock(self._lock, fcntl.LOCK_UN)
+        time.sleep(RELIEF_SECONDS)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+
+    def _is_daemon_dead(self) -> bool:
+        ready, _, _ = select.select((self._daemon,), (), (), 0)
+        return bool(ready)
 
     def _say(self, message: FromHand) -> None:
         """Tell the daemon; one that does not listen is dead or frozen, and both are noticed otherwise."""

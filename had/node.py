@@ -197,7 +197,7 @@ def environment_of(
     base = clean_environment(os.environ)
     # What stands in the daemon's own environment is the administrator's, and wins.
     if settings.control.kind is ControlKind.SPAWN:
-        base = negotiator_environment(settings.control.controllee, settings.collectors) | base
+        base = negotiator_environment(settings.control.controllee, settings.collectors, os.environ) | base
     return controllee_environment(
         base,
         node=settings.me.entry,

@@ -138,8 +138,8 @@ CONTROLLEE: tuple[Knob, ...] = (
         Kind.CHOICE,
         "auto",
         "Who starts and stops the controllee: spawn = this daemon runs the program; command = HAD_START_COMMAND and its"
-        " siblings; master = condor_master, at this daemon's word. auto is master when condor_master started this daemon,"
-        " else spawn. With master, DAEMON_LIST has the controllee and MASTER_<CONTROLLEE>_CONTROLLER is HAD; with spawn and"
+        " siblings; master = condor_master, at this daemon's word. auto is master when condor_master started this daemon"
+        " or is to (DAEMON_LIST has HAD and the controllee), else spawn. With master, DAEMON_LIST has the controllee and MASTER_<CONTROLLEE>_CONTROLLER is HAD; with spawn and"
         " command, DAEMON_LIST does not have it. If condor_master did not start this daemon, MASTER_ADDRESS_FILE says where"
         " condor_master is, and its ALLOW_ADMINISTRATOR must let this daemon in.",
         choices=("auto", "spawn", "command", "master"),

@@ -178,3 +178,21 @@ def test_a_controllee_left_over(mastered):
     pool.wait(follower.had_pid, 10, "had is started again")
     pool.wait_dead(left_over.pid, 10)
     pool.wait_settled(pool[0])
+
+
+def test_had_killed_while_the_master_is_frozen(mastered):
+    """The controllee is dead all the same; when the master goes on, it starts none until had is back and says so."""
+    pool, leader = mastered(timeout_seconds=2)
+    before, hand = leader.running(), leader.guard_pid()
+    os.kill(leader.master_pid, signal.SIGSTOP)
+    at = leader.kill()
+    pool.wait_dead(before.pid, 2)
+    life = pool.wait_new_life(at, 10, pool[1])
+    # Beyond the hand's first attempt.
+    time.sleep(max(0.0, at + 4 - boottime.now()))
+    os.kill(leader.master_pid, signal.SIGCONT)
+    pool.wait_dead(hand, 10)
+    pool.wait_settled(pool[0], seconds=30)
+    assert life.node == 1
+    assert pool.overlap_seconds() == 0
+    assert [line[2] for line in leader.did("started", "KEEPER")] == [before.pid, leader.running().pid]
