@@ -2,8 +2,9 @@
 
     python -m tests.end_to_end.master_double SETTINGS
 
-SETTINGS is JSON: `host` where it listens, `controller` (argv) and its `port`, `controllee` (argv) and its `name`,
-`restart_seconds` of the controllee and `backoff_seconds` of the controller, `has_family_kill`. It prints one line of JSON for each
+SETTINGS is JSON: `host` where it listens, `address_file` where it writes that, `controller` (argv, none if it is not to
+start it) and its `port`, `controllee` (argv) and its `name`, `restart_seconds` of the controllee and `backoff_seconds` of
+the controller. It prints one line of JSON for each
 thing that it does: `[what, details...]`.
 
 What it does, it does as condor_master 25.14 was seen to do, or is written to (src/condor_master.V6/masterDaemon.cpp): had
@@ -14,6 +15,7 @@ with two restarts counted its controller is stopped. When the controller dies, t
 hold, and all that ever descended from the controller is killed. SIGUSR1 has it start a controllee that nobody asked for.
 """
 
+import contextlib
 import json
 import os
 import secrets
@@ -97,11 +99,15 @@ class MasterDouble:
         """Live."""
         (listener,) = await trio.open_tcp_listeners(0, host=self.settings["host"])
         self.address = "<{}:{}?alias=cm1.example.org>".format(*listener.socket.getsockname()[:2])
+        await trio.Path(self.settings["address_file"]).write_text(
+            f"{self.address}\n$CondorVersion: 25.14.0 $\n"
+        )
         async with trio.open_nursery() as self.nursery:
             self.nursery.start_soon(self._signals)
             self.nursery.start_soon(self._take_snapshots)
             self.nursery.start_soon(self.server.serve, [listener])
-            self._start(self.controller)
+            if self.controller.argv:
+                self._start(self.controller)
 
     async def _signals(self):
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGUSR1) as signals:
@@ -235,12 +241,9 @@ class MasterDouble:
             await trio.sleep(_SNAPSHOT_SECONDS)
 
     def _kill_family(self, daemon):
-        if self.settings["has_family_kill"]:
-            for pid in daemon.family:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
+        for pid in daemon.family:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         daemon.family = set()
 
 

@@ -28,14 +28,9 @@ class MasteredNode(Node):
     backoff_seconds = 1
 
     def _standard(self):
-        keeper = self.folder / "keeper"
-        keeper.write_text(
-            KEEPER.format(python=sys.executable, witness=str(WITNESS_CONTROLLEE), lives=str(self.lives_file))
-        )
-        keeper.chmod(0o755)
         return super()._standard() | {
             "HAD_CONTROL": "auto",
-            "KEEPER": keeper,
+            "KEEPER": _make_keeper(self),
             "KEEPER_ARGS": None,
             "DAEMON_LIST": "MASTER KEEPER HAD",
             "MASTER_KEEPER_CONTROLLER": "HAD",
@@ -49,32 +44,7 @@ class MasteredNode(Node):
             *(sys.executable, "-m", "had", "-f", "-p", str(port), "-c", str(self.configuration)),
             *arguments,
         ]
-        settings = {
-            "host": self.host,
-            "port": port,
-            "controller": had,
-            "controllee": [str(self.folder / "keeper")],
-            "name": "keeper",
-            "restart_seconds": self.restart_seconds,
-            "backoff_seconds": self.backoff_seconds,
-            "has_family_kill": True,
-        }
-        argv = [sys.executable, "-m", "tests.end_to_end.master_double", json.dumps(settings)]
-        with self.error_file.open("ab") as errors, self.story_file.open("ab") as story:
-            self.process = subprocess.Popen(
-                self.pool.network.command(self.index, argv),
-                cwd=ROOT,
-                env={**self.pool.environment, **self.environment, **environment},
-                stdin=subprocess.DEVNULL,
-                stdout=story,
-                stderr=errors,
-                start_new_session=True,
-            )
-
-    @property
-    def story_file(self):
-        """What the master says that it does."""
-        return self.folder / "master"
+        self.process = _start_master(self, had, environment)
 
     @property
     def master_pid(self):
@@ -120,10 +90,83 @@ class MasteredNode(Node):
 
     def did(self, *words):
         """Return what the master did that begins with these words."""
-        text = self.story_file.read_text() if self.story_file.exists() else ""
-        lines = [json.loads(line) for line in text.splitlines()]
-        return [line for line in lines if line[: len(words)] == list(words)]
+        return _did(self, words)
 
     def kill(self):
         """Kill the daemon alone; return the time of it. The master is still there."""
         return self.send(9)
+
+
+class AttachedNode(Node):
+    """A member that somebody else started, and that goes to the master by MASTER_ADDRESS_FILE.
+
+    This master has no controller, so it starts the controllee by itself.
+    """
+
+    restart_seconds = 10
+    backoff_seconds = 1
+    master = None
+
+    def _standard(self):
+        return super()._standard() | {
+            "HAD_CONTROL": "master",
+            "KEEPER": _make_keeper(self),
+            "KEEPER_ARGS": None,
+            "MASTER_ADDRESS_FILE": self.folder / "master_address",
+        }
+
+    def start(self, *arguments, **environment):
+        """Start the master, unless it runs, and the daemon."""
+        self.log_file.parent.mkdir(exist_ok=True)
+        if self.master is None:
+            self.master = _start_master(self, None, environment)
+        super().start(*arguments, **environment)
+
+    def processes(self):
+        """Return what was started last, dead or alive."""
+        return [*super().processes(), *([self.master] if self.master else [])]
+
+    def did(self, *words):
+        """Return what the master did that begins with these words."""
+        return _did(self, words)
+
+
+def _make_keeper(node):
+    """Write the controllee, a script, whose process is that of an interpreter."""
+    keeper = node.folder / "keeper"
+    keeper.write_text(
+        KEEPER.format(python=sys.executable, witness=str(WITNESS_CONTROLLEE), lives=str(node.lives_file))
+    )
+    keeper.chmod(0o755)
+    return keeper
+
+
+def _start_master(node, controller, environment):
+    """Start a member's master; what it does is written to the member's file `master`."""
+    settings = {
+        "host": node.host,
+        "port": node.pool.network.port,
+        "address_file": str(node.folder / "master_address"),
+        "controller": controller,
+        "controllee": [str(node.folder / "keeper")],
+        "name": "keeper",
+        "restart_seconds": node.restart_seconds,
+        "backoff_seconds": node.backoff_seconds,
+    }
+    argv = [sys.executable, "-m", "tests.end_to_end.master_double", json.dumps(settings)]
+    with node.error_file.open("ab") as errors, (node.folder / "master").open("ab") as story:
+        return subprocess.Popen(
+            node.pool.network.command(node.index, argv),
+            cwd=ROOT,
+            env={**node.pool.environment, **node.environment, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=story,
+            stderr=errors,
+            start_new_session=True,
+        )
+
+
+def _did(node, words):
+    story = node.folder / "master"
+    lines = [json.loads(line) for line in story.read_text().splitlines()] if story.exists() else []
+    return [line for line in lines if line[: len(words)] == list(words)]

@@ -8,7 +8,7 @@ import pytest
 
 from daemoncore import boottime
 from tests.end_to_end.lives import gap_seconds, is_alive
-from tests.end_to_end.mastered import MasteredNode
+from tests.end_to_end.mastered import AttachedNode, MasteredNode
 
 pytestmark = pytest.mark.timed
 
@@ -196,3 +196,19 @@ def test_had_killed_while_the_master_is_frozen(mastered):
     assert life.node == 1
     assert pool.overlap_seconds() == 0
     assert [line[2] for line in leader.did("started", "KEEPER")] == [before.pid, leader.running().pid]
+
+
+def test_a_master_that_did_not_start_us(make_pool):
+    """Found by its address file, it obeys whom its security lets in; the daemon's death is then nobody's business but ours."""
+    pool = make_pool(2, timeout_seconds=2, member=AttachedNode)
+    pool.start()
+    leader = pool.wait_settled(pool[0])
+    before = leader.running()
+    pool.forget_lives_before(before)
+    assert leader.did("CHILD_ON", "KEEPER")
+    at = leader.kill()
+    pool.wait_dead(before.pid, 2)
+    assert pool.wait_new_life(at, 8, pool[1]).is_running
+    leader.start()
+    pool.wait_settled(pool[0])
+    assert pool.overlap_seconds() == 0
