@@ -49,6 +49,10 @@ EVENTS: Final[dict[str, tuple[Level, str]]] = {
     "controllee_wanted": (ALWAYS, "The controllee is asked to run, or to stop."),
     "controllee_started": (ALWAYS, "The controllee runs."),
     "controllee_exited": (ALWAYS, "The controllee is gone; the reason is the metric's label."),
+    "hand_failed": (
+        WARNING,
+        "The process that ends condor_master's controllee when this daemon cannot is gone; another one is started.",
+    ),
     "stray_controllee": (
         WARNING,
         "condor_master runs a controllee that this node did not ask for; it is ended.",

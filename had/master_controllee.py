@@ -18,6 +18,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Final
 
+import attrs
 import trio
 
 from daemoncore import boottime
@@ -79,6 +80,8 @@ class MasterControllee:
         self._is_life_begun = False
         self._is_held = False
         self._trouble = ""
+        #: Settings that name another daemon, for when the present one is ended.
+        self._next: Control | None = None
         self._changed = trio.Event()
 
     @property
@@ -97,11 +100,22 @@ class MasterControllee:
         return self._is_held
 
     def change(self, control: Control) -> None:
-        """Go by other settings from now on; what runs goes on."""
+        """Go by other settings from now on; what runs goes on, and if another daemon is meant, only until it is ended."""
+        is_another = control.controllee.casefold() != self._voice.controllee.casefold()
+        if is_another and self._is_life_begun:
+            self._next = control
+        else:
+            self._apply(control, is_another=is_another)
+
+    def _apply(self, control: Control, *, is_another: bool) -> None:
+        self._next = None
         self._reach.change(control)
         self._household.likeness = self._reach.likeness()
         self._stop_timeout_seconds = control.stop_timeout_seconds
         self._hand.replace()
+        if is_another:
+            self._voice = attrs.evolve(self._voice, controllee=control.controllee)
+            self._is_held = False
 
     # --- the driver's orders ----------------------------------------------------------------------------------
 
@@ -158,6 +172,8 @@ class MasterControllee:
                 await self._rest()
                 reason, detail = await self._live()
                 self._is_wanted = False
+                if self._next is not None:
+                    self._apply(self._next, is_another=True)
                 self._deliver(ControlleeExited(reason, detail))
 
     async def _rest(self) -> None:

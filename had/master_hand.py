@@ -40,6 +40,7 @@ from had.loading import load
 from had.master_ending import Ending
 from had.master_hand_messages import (
     MAXIMUM_MESSAGE_BYTES,
+    Failed,
     FromHand,
     Lapsed,
     Lease,
@@ -206,7 +207,7 @@ def main() -> int:
         )
         loaded = load(options, environment)
     except (ConfigurationError, InheritanceError) as error:
-        print(f"had's hand for condor_master: {error}", file=sys.stderr)  # noqa: T201 -- there is no log
+        os.write(channel, encode(Failed(str(error))))
         return 2
     client = Client(loaded.security.speaking_from(str(loaded.settings.me.numeric.sinful())))
     reach = MasterReach(options.inheritance, loaded.settings.control)

@@ -9,6 +9,7 @@ is ready.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -23,9 +24,12 @@ import trio
 
 import had
 from daemoncore.children import Children
+from daemoncore.event_log import Tell
 from daemoncore.startup import Options
 from had.master_hand_messages import (
     MAXIMUM_MESSAGE_BYTES,
+    Failed,
+    FromHand,
     Lapsed,
     Lease,
     Noted,
@@ -55,9 +59,12 @@ class HandLink:
         environment: the daemon's environment, with what condor_master handed down.
         owned: the daemon's processes.
         lock: a descriptor that the hand keeps open.
+        tell: writes lines of the log.
     """
 
-    def __init__(self, options: Options, environment: Mapping[str, str], owned: Children, lock: int) -> None:
+    def __init__(
+        self, options: Options, environment: Mapping[str, str], owned: Children, lock: int, tell: Tell
+    ) -> None:
         self._arguments = json.dumps(
             {"config": options.config, "local_name": options.local_name, "port": options.port}
         )
@@ -66,6 +73,7 @@ class HandLink:
         }
         self._children = owned
         self._lock = lock
+        self._tell = tell
         self._hand: _OneHand | None = None
         self._lease: Lease | None = None
         self._is_outdated = trio.Event()
@@ -109,8 +117,7 @@ class HandLink:
                 if successor is None:
                     await trio.sleep(delay_seconds)
                     delay_seconds = min(2 * delay_seconds, _LAST_RETRY_SECONDS)
-                    with contextlib.suppress(OSError):
-                        successor = await self._start()
+                    successor = await self._try_to_start()
                     continue
                 began = trio.current_time()
                 successor = await self._serve(successor)
@@ -124,21 +131,25 @@ class HandLink:
         """Start one and wait until it is ready; OSError if it does not come to that."""
         hand = _OneHand.start(self._arguments, self._environment, self._lock)
         try:
-            process = self._children.start(hand.command, hand.environment, pass_fds=hand.inherited)
-        except OSError:
+            try:
+                process = self._children.start(hand.command, hand.environment, pass_fds=hand.inherited)
+            finally:
+                hand.theirs.close()
+            # The shell, which has put the hand into the background.
+            await self._children.wait(process)
+            await hand.until_ready()
+        except BaseException:
+            # Also when cancelled: nobody else knows of it.
             hand.close()
             raise
-        finally:
-            hand.theirs.close()
-        # The shell, which has put the hand into the background.
-        await self._children.wait(process)
-        with trio.move_on_after(READY_SECONDS):
-            message = await hand.receive()
-            if isinstance(message, Ready):
-                hand.pid = message.pid
-                return hand
-        hand.close()
-        raise OSError(0, "had's hand for condor_master did not become ready; see the standard error of had")
+        return hand
+
+    async def _try_to_start(self) -> _OneHand | None:
+        try:
+            return await self._start()
+        except OSError as error:
+            self._tell("hand_failed", text=error.strerror)
+            return None
 
     async def _serve(self, hand: _OneHand) -> _OneHand | None:
         """Work with one until it fails or another one knows better; return that other one."""
@@ -150,11 +161,11 @@ class HandLink:
 
                 async def succeed() -> None:
                     nonlocal successor
-                    await self._is_outdated.wait()
-                    self._is_outdated = trio.Event()
-                    with contextlib.suppress(OSError):
-                        successor = await self._start()
-                        nursery.cancel_scope.cancel()
+                    while successor is None:
+                        await self._is_outdated.wait()
+                        self._is_outdated = trio.Event()
+                        successor = await self._try_to_start()
+                    nursery.cancel_scope.cancel()
 
                 async def give_up() -> None:
                     await hand.is_frozen.wait()
@@ -173,9 +184,11 @@ class HandLink:
                 hand.kill()
             else:
                 hand.close()
+        if successor is None:
+            self._tell("hand_failed", text="it is frozen" if hand.is_frozen.is_set() else "it has ended")
         return successor
 
-    def _heard(self, hand: _OneHand, message: Ready | Noted | Lapsed) -> None:
+    def _heard(self, hand: _OneHand, message: FromHand) -> None:
         if isinstance(message, Noted):
             hand.unanswered = 0
         elif isinstance(message, Lapsed):
@@ -207,6 +220,17 @@ class _OneHand:
         root = str(Path(had.__file__).resolve().parents[1])
         return cls(ours, theirs, command, {**environment, "PYTHONPATH": root}, (theirs.fileno(), lock))
 
+    async def until_ready(self) -> None:
+        """Wait until it can act; OSError if it cannot."""
+        with trio.move_on_after(READY_SECONDS):
+            message = await self.receive()
+            if isinstance(message, Ready):
+                self.pid = message.pid
+                return
+            if isinstance(message, Failed):
+                raise OSError(errno.EINVAL, message.text)
+        raise OSError(errno.ETIMEDOUT, "the hand for condor_master did not become ready")
+
     def send(self, message: ToHand) -> None:
         """Tell it; what cannot be sent is unanswered."""
         self.unanswered += isinstance(message, Lease)
@@ -215,7 +239,7 @@ class _OneHand:
         if self.unanswered >= UNANSWERED:
             self.is_frozen.set()
 
-    async def receive(self) -> Ready | Noted | Lapsed | None:
+    async def receive(self) -> FromHand | None:
         """Its next word; None when it is dead."""
         while True:
             try:

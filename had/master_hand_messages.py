@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple, TypeAlias
 
-MAXIMUM_MESSAGE_BYTES = 64
+MAXIMUM_MESSAGE_BYTES = 4096
 
 _LEASE = struct.Struct("!cddI")
 _NUMBER = struct.Struct("!cI")
@@ -34,6 +34,12 @@ class Ready(NamedTuple):
     pid: int
 
 
+class Failed(NamedTuple):
+    """The hand cannot act, and ends."""
+
+    text: str
+
+
 class Noted(NamedTuple):
     """A lease was heard."""
 
@@ -43,7 +49,7 @@ class Lapsed(NamedTuple):
 
 
 ToHand: TypeAlias = Lease | Rest
-FromHand: TypeAlias = Ready | Noted | Lapsed
+FromHand: TypeAlias = Ready | Failed | Noted | Lapsed
 
 
 def encode(message: ToHand | FromHand) -> bytes:
@@ -55,6 +61,8 @@ def encode(message: ToHand | FromHand) -> bytes:
             return b"R"
         case Ready(pid):
             return _NUMBER.pack(b"r", pid)
+        case Failed(text):
+            return b"f" + text.encode(errors="replace")[: MAXIMUM_MESSAGE_BYTES - 1]
         case Noted():
             return b"n"
         case Lapsed():
@@ -78,4 +86,6 @@ def decode_from_hand(data: bytes) -> FromHand:
         return Ready(_NUMBER.unpack(data)[1])
     if data == b"l":
         return Lapsed()
+    if data[:1] == b"f":
+        return Failed(data[1:].decode(errors="replace"))
     raise ValueError(f"unknown message from the hand: {data[:40]!r}")

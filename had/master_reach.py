@@ -27,7 +27,9 @@ class MasterReach:
         self.change(control)
 
     def change(self, control: Control) -> None:
-        """Go by other settings; what runs by the ones before is still known."""
+        """Go by other settings; what runs by the ones before is still known, unless another daemon is meant now."""
+        if control.controllee.casefold() != self._control.controllee.casefold():
+            self._programs = set()
         self._control = control
         if control.argv:
             self._programs |= {control.argv[0], os.path.realpath(control.argv[0])}

@@ -150,7 +150,7 @@ def make_controllee(
     if control.kind is ControlKind.MASTER:
         reach = MasterReach(around.options.inheritance, control)
         voice = MasterVoice(around.client, reach.address, control.controllee)
-        hand = HandLink(around.options, around.environment, around.owned, around.lock)
+        hand = HandLink(around.options, around.environment, around.owned, around.lock, around.tell)
         return MasterControllee(reach, voice, deliver, hand, around.tell, control.stop_timeout_seconds)
     answer_seconds = settings.connection_timeout_seconds
     what, disaster = reins(settings), disaster_program(settings)

@@ -20,12 +20,14 @@ from daemoncore.inheritance import read_inheritance
 from daemoncore.process import children
 from daemoncore.security import read_security
 from daemoncore.startup import Options
+from had.control_settings import Control
 from had.events import ControlleeExited, ControlleeStarted
 from had.household import command_line
 from had.loading import load
 from had.master_controllee import MasterControllee
 from had.master_hand_link import HandLink
 from had.master_hand_messages import (
+    Failed,
     Lapsed,
     Lease,
     Noted,
@@ -50,8 +52,8 @@ class Stage:
     """A condor_master (this process), a had reduced to its keeper of the controllee, and what it said."""
 
     master: Master
-    options: Options
-    environment: dict
+    configuration: Path
+    control: Control
     controllee: MasterControllee
     hand: HandLink
     events: list
@@ -68,6 +70,12 @@ class Stage:
             self.start_worker()
         elif command == Command.CHILD_OFF_FAST and self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGQUIT)
+
+    async def freeze(self):
+        """Stop it, and wait until it has: a signal with a smaller number that comes at once would be first."""
+        self.process.send_signal(signal.SIGSTOP)
+        stat = Path(f"/proc/{self.process.pid}/stat")
+        await self.until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T")
 
     async def until(self, condition, seconds=LIMIT_SECONDS):
         """Wait until something holds."""
@@ -107,16 +115,11 @@ async def staged(folder):
     voice = MasterVoice(lambda: client, lambda: Address("127.0.0.1", port), "worker")
     events, told = [], []
     with (folder / "lock").open("w") as lock:
-        hand = HandLink(options, environment, Children(), lock.fileno())
-        controllee = MasterControllee(
-            MasterReach(options.inheritance, control),
-            voice,
-            events.append,
-            hand,
-            lambda event, **fields: told.append((event, fields)),
-            5.0,
-        )
-        stage = Stage(Master(folder), options, environment, controllee, hand, events, told)
+        tell = lambda event, **fields: told.append((event, fields))  # noqa: E731 -- passed on twice
+        hand = HandLink(options, environment, Children(), lock.fileno(), tell)
+        reach = MasterReach(options.inheritance, control)
+        controllee = MasterControllee(reach, voice, events.append, hand, tell, 5.0)
+        stage = Stage(Master(folder), configuration, control, controllee, hand, events, told)
         stage.master.obey = stage.obey
         try:
             async with trio.open_nursery() as server:
@@ -212,7 +215,7 @@ async def test_one_that_takes_no_signal_is_killed(stage):
     """SIGKILL comes when the time-out is over, which may be shortened meanwhile."""
     async with stage() as it:
         await it.start()
-        it.process.send_signal(signal.SIGSTOP)
+        await it.freeze()
         it.controllee.stop(60)
         await trio.sleep(0.1)
         assert it.process.poll() is None
@@ -226,7 +229,7 @@ async def test_a_lapsed_lease(stage):
     """Without renewal the hand ends it before the lease is over, frozen or not, and condor_master is told."""
     async with stage() as it:
         await it.start(lease_seconds=60)
-        it.process.send_signal(signal.SIGSTOP)
+        await it.freeze()
         offs = it.master.count(Command.CHILD_OFF_FAST)
         until = boottime.now() + 1.5
         it.controllee.renew(until)
@@ -273,6 +276,37 @@ async def test_a_stray_is_ended(stage):
         assert ("stray_controllee", {"pid": it.process.pid}) in it.told
 
 
+async def test_another_daemon_is_meant(stage):
+    """The one that runs is ended under its old name; the next order, and the word to start none, are for the new one."""
+    async with stage() as it:
+        await it.start()
+        it.controllee.change(attrs.evolve(it.control, controllee="clerk", argv=("/nowhere/clerk",)))
+        await trio.sleep(0.1)
+        assert it.process.poll() is None
+        it.controllee.stop(5)
+        assert (await it.event()).reason == "requested"
+        assert it.master.orders[-1][:2] == (Command.CHILD_OFF_FAST, "WORKER")
+        await it.until(lambda: it.controllee.is_held)
+        assert it.master.orders[-1][:2] == (Command.CHILD_OFF_FAST, "CLERK")
+        # The old program is another daemon's now.
+        it.start_worker()
+        await trio.sleep(1.5)
+        assert it.process.poll() is None
+        assert it.told == []
+
+
+async def test_a_hand_that_cannot_read_the_configuration(stage):
+    """The old one stays until there is a new one, and why there is none is told."""
+    async with stage() as it:
+        hand = it.hand.pid
+        it.configuration.write_text("HAD_LIST =\n")
+        it.controllee.change(it.control)
+        await it.until(lambda: it.told)
+        assert it.told[0][0] == "hand_failed"
+        assert "HAD_LIST must name the members" in it.told[0][1]["text"]
+        assert it.hand.pid == hand
+
+
 @pytest.mark.parametrize("message", [Lease(1.5, 2.5, 77), Rest()])
 def test_messages_to_the_hand(message):
     """What is written is read."""
@@ -281,13 +315,13 @@ def test_messages_to_the_hand(message):
         decode_to_hand(encode(message) + b"x")
 
 
-@pytest.mark.parametrize("message", [Ready(77), Noted(), Lapsed()])
+@pytest.mark.parametrize("message", [Ready(77), Failed("no"), Noted(), Lapsed()])
 def test_messages_from_the_hand(message):
     """What is written is read, and which of them it is matters although some hold nothing."""
     found = decode_from_hand(encode(message))
     assert (type(found), found) == (type(message), message)
     with pytest.raises(ValueError, match="unknown message from the hand"):
-        decode_from_hand(encode(message) + b"x")
+        decode_from_hand(b"x" + encode(message))
 
 
 def _hands(configuration):
