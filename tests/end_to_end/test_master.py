@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +28,11 @@ def mastered(make_pool):
         return pool, leader
 
     return make
+
+
+def is_stopped(pid):
+    """Whether a process is stopped by a signal."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def test_an_election(mastered):
@@ -106,6 +112,8 @@ def test_a_controllee_that_does_not_stop(mastered):
     pool, leader = mastered(timeout_seconds=2, knobs={"HAD_CONTROLLEE_STOP_TIMEOUT": 1})
     before = leader.running()
     os.kill(before.pid, signal.SIGSTOP)
+    # Of two signals that wait for it together the one with the smaller number would be first.
+    pool.wait(lambda: is_stopped(before.pid), 5, "it is frozen")
     at = leader.send(signal.SIGTERM)
     life = pool.wait_new_life(at, 10, pool[1])
     assert not is_alive(before.pid)
