@@ -160,11 +160,7 @@ class MasterControllee:
     # --- its lives --------------------------------------------------------------------------------------------
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Look after it until cancelled; should it run then, the hand ends it.
-
-        Raises:
-            OSError: the hand could not be started.
-        """
+        """Look after it until cancelled; should it run then, the hand ends it."""
         async with trio.open_nursery() as nursery:
             await nursery.start(self._hand.run)
             task_status.started()
@@ -228,6 +224,11 @@ class MasterControllee:
         """Order it until its process is there; why it is not, in words."""
         give_up_at = trio.current_time() + START_SECONDS
         patience_seconds = _FIRST_PATIENCE_SECONDS
+        with trio.move_on_at(give_up_at) as waiting:
+            # Nothing runs that nobody could end.
+            await self._hand.until_there()
+        if waiting.cancelled_caught:
+            return "the hand that would end it in need is not there; see hand_failed in the log"
         while not self._is_stop_requested and not self._hand.has_lapsed:
             # Given again it does no harm, and finds condor_master done with what it had before: it may not have
             # collected the last process, and then takes it for a running one.

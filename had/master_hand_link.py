@@ -76,6 +76,7 @@ class HandLink:
         self._tell = tell
         self._hand: _OneHand | None = None
         self._lease: Lease | None = None
+        self._appeared = trio.Event()
         self._is_outdated = trio.Event()
         #: Whether the hand has ended what had a lease since `rest` was last said.
         self.has_lapsed = False
@@ -84,6 +85,11 @@ class HandLink:
     def pid(self) -> int | None:
         """The hand's process id; None while it is being replaced."""
         return self._hand.pid if self._hand else None
+
+    async def until_there(self) -> None:
+        """Wait until there is one that can act; it takes as long as reading the configuration."""
+        while self._hand is None:
+            await self._appeared.wait()
 
     def renew(self, lease: Lease) -> None:
         """Let the controllee live until then."""
@@ -103,14 +109,9 @@ class HandLink:
         self._is_outdated.set()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Keep a hand, replacing it when it fails, until cancelled.
-
-        Raises:
-            OSError: the first one could not be started.
-        """
-        first = await self._start()
+        """Keep a hand, replacing it when it fails, until cancelled."""
         task_status.started()
-        successor: _OneHand | None = first
+        successor = await self._try_to_start()
         delay_seconds = _FIRST_RETRY_SECONDS
         try:
             while True:
@@ -154,6 +155,8 @@ class HandLink:
     async def _serve(self, hand: _OneHand) -> _OneHand | None:
         """Work with one until it fails or another one knows better; return that other one."""
         self._hand = hand
+        self._appeared.set()
+        self._appeared = trio.Event()
         hand.send(self._lease or Rest())
         successor: _OneHand | None = None
         try:

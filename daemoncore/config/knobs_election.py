@@ -217,7 +217,8 @@ CONTROLLEE: tuple[Knob, ...] = (
         "HAD_CONTROLLEE_STOP_TIMEOUT",
         Kind.SECONDS,
         "10",
-        "From SIGTERM to SIGKILL of the controllee's process group, for stops that were asked for.",
+        "From SIGTERM to SIGKILL of the controllee's process group, for stops that were asked for; with HAD_CONTROL = master"
+        " from CHILD_OFF_FAST to SIGKILL.",
         minimum=0,
         is_ours=True,
     ),

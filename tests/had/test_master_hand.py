@@ -126,6 +126,7 @@ async def staged(folder):
                 server.start_soon(stage.master.server.serve, [listener])
                 async with trio.open_nursery() as nursery:
                     await nursery.start(controllee.run)
+                    await hand.until_there()
                     yield stage
                     nursery.cancel_scope.cancel()
                 server.cancel_scope.cancel()
@@ -285,9 +286,11 @@ async def test_another_daemon_is_meant(stage):
         assert it.process.poll() is None
         it.controllee.stop(5)
         assert (await it.event()).reason == "requested"
-        assert it.master.orders[-1][:2] == (Command.CHILD_OFF_FAST, "WORKER")
         await it.until(lambda: it.controllee.is_held)
-        assert it.master.orders[-1][:2] == (Command.CHILD_OFF_FAST, "CLERK")
+        assert [order[:2] for order in it.master.orders[-2:]] == [
+            (Command.CHILD_OFF_FAST, "WORKER"),
+            (Command.CHILD_OFF_FAST, "CLERK"),
+        ]
         # The old program is another daemon's now.
         it.start_worker()
         await trio.sleep(1.5)
