@@ -1,7 +1,10 @@
 """How the controllee is started and stopped, as the configuration says it.
 
-HAD_CONTROLLEE is a name. With HAD_CONTROL = spawn the knob of that name is the program; with `command` three commands
-take its place. What this version cannot do yet is refused with a sentence, never ignored.
+HAD_CONTROLLEE is a name. With HAD_CONTROL = spawn the knob of that name is the program, and with `master` it is the program
+that condor_master starts; with `command` three commands take its place.
+
+Exactly one of condor_master and this daemon may start the controllee, and DAEMON_LIST says whether condor_master does.
+So with `master` it must be in that list, with HAD as its controller; otherwise it must not be there.
 """
 
 import enum
@@ -26,8 +29,13 @@ class ControlKind(enum.Enum):
     SPAWN = "spawn"
     #: Commands of the user's.
     COMMAND = "command"
+    #: condor_master, at our word.
+    MASTER = "master"
     #: Nobody: a witness has no controllee.
     NONE = "none"
+
+
+_WITH_PROGRAM = frozenset({ControlKind.SPAWN, ControlKind.MASTER})
 
 
 @attrs.frozen
@@ -37,7 +45,7 @@ class Control:
     Attributes:
         controllee: its name.
         kind: who starts and stops it.
-        argv: program and arguments, for SPAWN.
+        argv: program and arguments, for SPAWN and MASTER.
         environment: variables that it gets beyond the daemon's.
         start_command: HAD_START_COMMAND, split; for COMMAND, like its siblings.
         stop_command: HAD_STOP_COMMAND, split.
@@ -46,6 +54,7 @@ class Control:
         log_path: where its output goes; empty is the daemon's standard error.
         disaster_argv: what HAD_MISSING_STATE = disaster starts in its place; empty if nothing is named.
         on_change: HAD_ON_CHANGE, split; empty is none.
+        master_address_file: MASTER_ADDRESS_FILE, for MASTER.
     """
 
     controllee: str
@@ -59,6 +68,7 @@ class Control:
     log_path: str
     disaster_argv: tuple[str, ...]
     on_change: tuple[str, ...]
+    master_address_file: str = ""
 
 
 def read_control(
@@ -76,9 +86,7 @@ def read_control(
     if not re.fullmatch(r"[A-Za-z0-9_]+", controllee):
         examination.refuse("HAD_CONTROLLEE", f"must be one word of letters, digits and _ (got {controllee})")
         return None
-    kind = ControlKind.NONE if is_witness else _kind(examination, environment)
-    if kind is None:
-        return None
+    kind = ControlKind.NONE if is_witness else _kind(controllee, examination, environment)
     upper = controllee.upper()
     stop_timeout = configuration.get("HAD_CONTROLLEE_STOP_TIMEOUT")
     assert isinstance(stop_timeout, float)
@@ -86,7 +94,7 @@ def read_control(
     control = Control(
         controllee=controllee,
         kind=kind,
-        argv=_argv(upper, examination) if kind is ControlKind.SPAWN else (),
+        argv=_argv(upper, examination) if kind in _WITH_PROGRAM else (),
         environment=_environment(f"{upper}_ENVIRONMENT", examination),
         start_command=commands["START"],
         stop_command=commands["STOP"],
@@ -95,29 +103,54 @@ def read_control(
         log_path=configuration.text(f"{upper}_LOG") or "",
         disaster_argv=_split(f"{upper}_DISASTER", examination),
         on_change=_split("HAD_ON_CHANGE", examination),
+        master_address_file=configuration.text("MASTER_ADDRESS_FILE") or "",
     )
     if kind is ControlKind.COMMAND:
         _require_commands(control, examination)
+    if kind is not ControlKind.NONE:
+        _check_master(control, examination)
     return control
 
 
-def _kind(examination: Examination, environment: Mapping[str, str]) -> ControlKind | None:
-    chosen = examination.configuration.get("HAD_CONTROL")
-    if chosen == "command":
-        return ControlKind.COMMAND
-    if chosen == "master":
+def _kind(controllee: str, examination: Examination, environment: Mapping[str, str]) -> ControlKind:
+    chosen = str(examination.configuration.get("HAD_CONTROL"))
+    if chosen != "auto":
+        return ControlKind(chosen)
+    # A check by hand is not started by condor_master, and speaks of the daemon that will be.
+    is_child = bool(environment.get(MASTER_MARK)) or {"HAD", controllee.upper()} <= _masters_daemons(
+        examination
+    )
+    return ControlKind.MASTER if is_child else ControlKind.SPAWN
+
+
+def _masters_daemons(examination: Examination) -> set[str]:
+    """DAEMON_LIST, if this configuration is condor_master's too."""
+    if not examination.configuration.is_set("DAEMON_LIST"):
+        return set()
+    return {item.lstrip("+").upper() for item in examination.items("DAEMON_LIST")}
+
+
+def _check_master(control: Control, examination: Examination) -> None:
+    """See that just one of condor_master and this daemon starts the controllee."""
+    upper, daemons = control.controllee.upper(), _masters_daemons(examination)
+    if not daemons:
+        return
+    if control.kind is not ControlKind.MASTER:
+        if {"HAD", upper} <= daemons:
+            examination.refuse(
+                "DAEMON_LIST",
+                f"must not contain {upper}, which had starts itself (HAD_CONTROL is {control.kind.value}):"
+                " condor_master would start a second one",
+            )
+        return
+    if upper not in daemons:
         examination.refuse(
-            "HAD_CONTROL",
-            "must be spawn or command in this version: control by condor_master comes in a later one",
+            "DAEMON_LIST",
+            f"must contain {upper}, which condor_master is to start (HAD_CONTROL is master); or let HAD_CONTROL be spawn",
         )
-        return None
-    if chosen == "auto" and MASTER_MARK in environment:
-        examination.refuse(
-            "HAD_CONTROL",
-            "is auto, which means master, since condor_master started this daemon; this version needs spawn or command",
-        )
-        return None
-    return ControlKind.SPAWN
+    controller = f"MASTER_{upper}_CONTROLLER"
+    if (examination.configuration.text(controller) or "").upper() != "HAD":
+        examination.warn(controller, f"must be HAD, or condor_master starts {upper} by itself, whoever leads")
 
 
 def _argv(name: str, examination: Examination) -> tuple[str, ...]:

@@ -37,7 +37,6 @@ from daemoncore.server import CommandServer
 from daemoncore.startup import Options, StartError, listen_for_pages
 from daemoncore.version import REVISION, VERSION
 from had.advertising import HadAdvertising
-from had.controllee import GuardedControllee
 from had.custody import Informed
 from had.custody_events import CustodyChanged
 from had.election_settings import ElectionSettings, Member
@@ -46,14 +45,14 @@ from had.letters import Ears, Letters
 from had.loading import Loaded, load
 from had.node import (
     Durable,
-    disaster_program,
+    Surroundings,
+    change_controllee,
     make_controllee,
     make_custody,
     make_election,
     make_hands,
     make_metrics,
     open_durable,
-    reins,
 )
 from had.on_change import OnChange
 from had.replica_link import ReplicaLink
@@ -171,9 +170,7 @@ class Daemon:
         self._driver = Driver[Event | Informed, Act](
             self._machine(), self._perform, self, tick=Tick(), droppable=Heard, finished=Finished
         )
-        self._controllee = make_controllee(
-            self.settings, self._driver.post, self._children, durable.folder.lock_descriptor
-        )
+        self._controllee = make_controllee(self.settings, self._driver.post, self._surroundings(durable))
         self._links = Links(self._make_link)
         self._links.keep(self._peers())
         self._replica = None if self._custody is None else self._make_replica_link()
@@ -190,6 +187,10 @@ class Daemon:
         self._service = Service(self._reins())
         self._service.register(self._server)
         self._ads = HadAdvertising(self, self._client, self._server, self._telling.log, self._common)
+
+    def _surroundings(self, durable: Durable) -> Surroundings:
+        lock, tell = durable.folder.lock_descriptor, self._telling.log
+        return Surroundings(self._options, self._environment, self._client, tell, self._children, lock)
 
     def _machine(self) -> Machine[Event | Informed, Act]:
         """What decides. Without a replica that is the election alone: nobody posts what only the custody takes."""
@@ -378,8 +379,7 @@ class Daemon:
         self._metrics.controllee_named(new.control.controllee)
         self._telling.labels = self._labels()
         self._links.keep(self._peers())
-        if isinstance(self._controllee, GuardedControllee):
-            self._controllee.change(reins(new), new.connection_timeout_seconds, disaster_program(new))
+        change_controllee(self._controllee, new)
         if change is Change.UNCHANGED:
             self._telling.log("configuration_unchanged", timeout=new.connection_timeout_seconds)
             return

@@ -49,6 +49,18 @@ EVENTS: Final[dict[str, tuple[Level, str]]] = {
     "controllee_wanted": (ALWAYS, "The controllee is asked to run, or to stop."),
     "controllee_started": (ALWAYS, "The controllee runs."),
     "controllee_exited": (ALWAYS, "The controllee is gone; the reason is the metric's label."),
+    "hand_failed": (
+        WARNING,
+        "The process that ends condor_master's controllee when this daemon cannot is gone; another one is started.",
+    ),
+    "stray_controllee": (
+        WARNING,
+        "condor_master runs a controllee that this node did not ask for; it is ended.",
+    ),
+    "master_unreachable": (
+        ERROR,
+        "condor_master does not take CHILD_OFF_FAST, so it may start the controllee by itself; told once until it does.",
+    ),
     "start_hangs": (
         ERROR,
         "The controllee's start was not reported in time; it is given up and counts as a death.",

@@ -15,10 +15,12 @@ import trio
 
 from daemoncore import boottime
 from daemoncore.children import Children
+from daemoncore.client import Client
 from daemoncore.durable import DurableError, SlotStore
+from daemoncore.event_log import Tell
 from daemoncore.metrics import DaemonMetrics
 from daemoncore.process import clean_environment
-from daemoncore.startup import StartError, claim_folder
+from daemoncore.startup import Options, StartError, claim_folder
 from daemoncore.state_folder import StateFolder
 from had import record_file
 from had.control_settings import ControlKind
@@ -34,7 +36,12 @@ from had.custody import Custody
 from had.election import Election
 from had.events import Record
 from had.hands import Hands, Observer, ReplicaSpeaker, Sender
+from had.master_controllee import MasterControllee
+from had.master_hand_link import HandLink
+from had.master_reach import MasterReach
+from had.master_voice import MasterVoice
 from had.metrics import HadMetrics
+from had.negotiator_environment import negotiator_environment
 from had.replica_words import Currency
 from had.settings import Settings
 
@@ -112,15 +119,52 @@ class NoControllee:
         await trio.sleep_forever()
 
 
+@attrs.frozen
+class Surroundings:
+    """What the controllee's keeper needs of the daemon.
+
+    Attributes:
+        options: the command line, and what condor_master handed down.
+        environment: the daemon's, with the session with condor_master.
+        client: gives what connects.
+        tell: writes lines of the log.
+        owned: the daemon's processes.
+        lock: the descriptor of the folder's lock, shared with the guard until its work is done.
+    """
+
+    options: Options
+    environment: Mapping[str, str]
+    client: Callable[[], Client]
+    tell: Tell
+    owned: Children
+    lock: int
+
+
 def make_controllee(
-    settings: Settings, deliver: Callable[[ControlleeEvent], None], owned: Children, lock: int
+    settings: Settings, deliver: Callable[[ControlleeEvent], None], around: Surroundings
 ) -> Controllee:
-    """Make what starts and stops the controllee; the guard shares the folder's lock until its work is done."""
-    if settings.control.kind is ControlKind.NONE:
+    """Make what starts and stops the controllee."""
+    control = settings.control
+    if control.kind is ControlKind.NONE:
         return NoControllee()
+    if control.kind is ControlKind.MASTER:
+        reach = MasterReach(around.options.inheritance, control)
+        voice = MasterVoice(around.client, reach.address, control.controllee)
+        hand = HandLink(around.options, around.environment, around.owned, around.lock, around.tell)
+        return MasterControllee(reach, voice, deliver, hand, around.tell, control.stop_timeout_seconds)
     answer_seconds = settings.connection_timeout_seconds
     what, disaster = reins(settings), disaster_program(settings)
-    return GuardedControllee(what, deliver, answer_seconds, owned, inherited=(lock,), disaster=disaster)
+    return GuardedControllee(
+        what, deliver, answer_seconds, around.owned, inherited=(around.lock,), disaster=disaster
+    )
+
+
+def change_controllee(controllee: Controllee, settings: Settings) -> None:
+    """Have its keeper go by other settings from the next start on."""
+    if isinstance(controllee, MasterControllee):
+        controllee.change(settings.control)
+    elif isinstance(controllee, GuardedControllee):
+        controllee.change(reins(settings), settings.connection_timeout_seconds, disaster_program(settings))
 
 
 def reins(settings: Settings) -> Program | Commands:
@@ -150,8 +194,13 @@ def environment_of(
     """The controllee's environment for a leadership; without a replica's word there is one copy, the node's own."""
     place = settings.state.place
     found = currency or (Currency.CURRENT if place.is_there() else Currency.MISSING)
+    base = clean_environment(os.environ)
+    # What stands in the daemon's own environment is the administrator's, and wins.
+    if settings.control.kind is ControlKind.SPAWN:
+        collectors = [collector.entry for collector in settings.advertising.collectors]
+        base = negotiator_environment(settings.control.controllee, collectors, os.environ) | base
     return controllee_environment(
-        clean_environment(os.environ),
+        base,
         node=settings.me.entry,
         epoch=epoch,
         epoch_file=str(epoch_file),

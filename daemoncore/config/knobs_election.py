@@ -138,10 +138,21 @@ CONTROLLEE: tuple[Knob, ...] = (
         Kind.CHOICE,
         "auto",
         "Who starts and stops the controllee: spawn = this daemon runs the program; command = HAD_START_COMMAND and its"
-        " siblings; master = condor_master. auto is master when condor_master started this daemon, else spawn.",
+        " siblings; master = condor_master, at this daemon's word. auto is master when condor_master started this daemon"
+        " or is to (DAEMON_LIST has HAD and the controllee), else spawn. With master, DAEMON_LIST has the controllee and MASTER_<CONTROLLEE>_CONTROLLER is HAD; with spawn and"
+        " command, DAEMON_LIST does not have it. If condor_master did not start this daemon, MASTER_ADDRESS_FILE says where"
+        " condor_master is, and its ALLOW_ADMINISTRATOR must let this daemon in.",
         choices=("auto", "spawn", "command", "master"),
         reload=Reload.RESTART,
         is_ours=True,
+    ),
+    Knob(
+        "MASTER_ADDRESS_FILE",
+        Kind.PATH,
+        "$(LOG)/.master_address",
+        "With HAD_CONTROL = master, and unless condor_master started this daemon: the file in which condor_master writes its"
+        " address.",
+        reload=Reload.RESTART,
     ),
     Knob(
         "<CONTROLLEE>",
@@ -206,7 +217,8 @@ CONTROLLEE: tuple[Knob, ...] = (
         "HAD_CONTROLLEE_STOP_TIMEOUT",
         Kind.SECONDS,
         "10",
-        "From SIGTERM to SIGKILL of the controllee's process group, for stops that were asked for.",
+        "From SIGTERM to SIGKILL of the controllee's process group, for stops that were asked for; with HAD_CONTROL = master"
+        " from CHILD_OFF_FAST to SIGKILL.",
         minimum=0,
         is_ours=True,
     ),

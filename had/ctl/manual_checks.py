@@ -99,14 +99,11 @@ def _daemon_list(configuration: Configuration) -> Iterator[Finding]:
     listed = {item.upper() for item in _items(configuration, "DAEMON_LIST")}
     controllee = (configuration.text("HAD_CONTROLLEE") or "").upper()
     for daemon in _DAEMONS:
-        # Whatever had itself starts, condor_master must not start as well.
+        # Whatever had itself starts, condor_master must not start as well; the daemon's own rules see to that.
         if daemon == controllee and (configuration.text("HAD_CONTROL") or "") in {"spawn", "command"}:
             continue
         if daemon not in listed:
             yield _warning(configuration, "DAEMON_LIST", f"must contain {daemon} on a central manager")
-    if controllee in listed and (configuration.text("HAD_CONTROL") or "") in {"spawn", "command"}:
-        text = f"must not contain {controllee}, which had starts itself (HAD_CONTROL)"
-        yield _warning(configuration, "DAEMON_LIST", text)
 
 
 def _arguments(configuration: Configuration) -> Iterator[Finding]:

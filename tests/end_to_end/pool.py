@@ -41,6 +41,7 @@ class Pool:
         network: makes the hosts, given their number.
         has_replication: every candidate has a `had-replication` too, and a controllee with a state.
         knobs: further lines of every configuration; None takes a standard one out.
+        member: makes a member, given the pool and its place.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Pool:
         has_replication=False,
         network=Loopback,
         knobs=None,
+        member=Node,
     ):
         self.folder = Path(folder)
         self.candidates = count
@@ -67,7 +69,7 @@ class Pool:
         kept = {name: value for name, value in os.environ.items() if not name.upper().startswith("_CONDOR_")}
         self.environment = {**kept, MARK: self.mark, "PYTHONUNBUFFERED": "1"}
         self.network = network(count + witnesses)
-        self.nodes = [Node(self, index) for index in range(count + witnesses)]
+        self.nodes = [member(self, index) for index in range(count + witnesses)]
         for node in self.nodes:
             node.configure()
 

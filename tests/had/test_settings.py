@@ -191,9 +191,13 @@ REFUSED = {
         "HAD_LIST = <127.0.0.1:1?sock=a> <127.0.0.1:1?sock=b>\n",
         "HAD_LIST must name each member once",
     ),
-    "master": (
-        "HAD_LIST = 127.0.0.1:1\nHAD_CONTROL = master\n",
-        "control by condor_master comes in a later one",
+    "not below condor_master": (
+        "HAD_LIST = 127.0.0.1:1\nHAD_CONTROL = master\nDAEMON_LIST = MASTER HAD\n",
+        "DAEMON_LIST must contain WORKER, which condor_master is to start (HAD_CONTROL is master)",
+    ),
+    "twice": (
+        "HAD_LIST = 127.0.0.1:1\nHAD_CONTROL = spawn\nDAEMON_LIST = MASTER HAD worker\n",
+        "DAEMON_LIST must not contain WORKER, which had starts itself (HAD_CONTROL is spawn)",
     ),
     "no program": ("HAD_LIST = 127.0.0.1:1\nWORKER =\n", "WORKER must be the program of HAD_CONTROLLEE"),
     "no commands": ("HAD_LIST = 127.0.0.1:1\nHAD_CONTROL = command\n", "HAD_START_COMMAND must be set"),
@@ -220,7 +224,7 @@ def test_refused(tmp_path, case):
 
 def test_problems_come_together(tmp_path):
     """Several mistakes are one refusal, and each has its line."""
-    text = "HAD_LIST = 127.0.0.1:x\nHAD_WITNESS_LIST = 127.0.0.1:x\nCONDOR_IDS = x\nHAD_CONTROL = master\n"
+    text = "HAD_LIST = 127.0.0.1:x\nHAD_WITNESS_LIST = 127.0.0.1:x\nCONDOR_IDS = x\nWORKER_ARGS = 'x\n"
     with pytest.raises(ConfigurationError) as caught:
         make(tmp_path, text)
     assert sorted(problem.source.line for problem in caught.value.problems) == [4, 5, 6, 7]
@@ -360,12 +364,31 @@ def test_loopback_name_is_warned_of(tmp_path):
 
 
 def test_started_by_condor_master(tmp_path):
-    """Auto means master under condor_master, which this version refuses; spawn stays spawn."""
+    """Auto means master for a child of condor_master; spawn stays spawn; an empty mark is none."""
     environment = {"CONDOR_INHERIT": "1 <127.0.0.1:9>"}
-    found = refusals(tmp_path, "HAD_LIST = 127.0.0.1:1\n", environment=environment)
-    assert "since condor_master started this daemon; this version needs spawn or command" in found[0]
-    text = "HAD_LIST = 127.0.0.1:1\nHAD_CONTROL = spawn\n"
+    text = "HAD_LIST = 127.0.0.1:1\n"
+    assert make(tmp_path, text, environment=environment).control.kind is ControlKind.MASTER
+    assert make(tmp_path, text, environment={"CONDOR_INHERIT": ""}).control.kind is ControlKind.SPAWN
+    text += "HAD_CONTROL = spawn\n"
     assert make(tmp_path, text, environment=environment).control.kind is ControlKind.SPAWN
+
+
+def test_to_be_started_by_condor_master(tmp_path):
+    """Where DAEMON_LIST has both, a check by hand knows that condor_master will start them; else auto is spawn."""
+    text = "HAD_LIST = 127.0.0.1:1\nMASTER_WORKER_CONTROLLER = had\n"
+    settings = make(tmp_path, f"{text}DAEMON_LIST = MASTER HAD +worker\nLOG = /log\n")
+    assert settings.control.kind is ControlKind.MASTER
+    assert settings.control.argv == ("/bin/sleep", "infinity")
+    assert settings.control.master_address_file == "/log/.master_address"
+    assert not settings.warnings
+    assert make(tmp_path, f"{text}DAEMON_LIST = MASTER HAD\n").control.kind is ControlKind.SPAWN
+
+
+def test_a_controllee_without_its_controller_is_warned_of(tmp_path):
+    """Without MASTER_<CONTROLLEE>_CONTROLLER condor_master starts it on every manager."""
+    text = "HAD_LIST = 127.0.0.1:1\nHAD_CONTROL = master\nDAEMON_LIST = MASTER HAD WORKER\n"
+    (warning,) = make(tmp_path, text).warnings
+    assert "MASTER_WORKER_CONTROLLER must be HAD" in str(warning)
 
 
 def test_commands(tmp_path):

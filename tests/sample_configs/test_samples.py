@@ -26,6 +26,8 @@ MEMBERS = {
     "manual-7.8.conf": ("127.0.0.1:51450", "127.0.0.2:51450"),
     "annotated.conf": ("127.0.0.1:51450",),
 }
+#: What condor_master reads too, so that it starts had and the controllee.
+OF_CONDOR_MASTER = {"htcondor-drop-in.conf", "manual-7.8.conf"}
 
 
 def on_host(name, host, **environment):
@@ -51,7 +53,8 @@ def test_sample_serves_every_member(name):
         settings = on_host(name, entry.partition(":")[0], **environment)
         assert tuple(member.name for member in settings.members) == MEMBERS[name]
         assert settings.me.name == entry
-        assert settings.control.kind is ControlKind.SPAWN
+        assert (settings.control.kind is ControlKind.MASTER) == (name in OF_CONDOR_MASTER)
+        assert settings.control.kind in {ControlKind.MASTER, ControlKind.SPAWN}
 
 
 @pytest.mark.parametrize(
