@@ -60,6 +60,8 @@ class Guard:
         self.epoch = 0
         self.runs = 0
         self.lease_until: float | None = None
+        #: When the end begins, on this host's clock, unless the lease is renewed.
+        self._terminate_at = 0.0
         self.is_daemon_dead = False
         self._report, self._on_run, self._on_gone = report, on_run, on_gone
         self._is_stop_wanted: float | None = None
@@ -77,6 +79,9 @@ class Guard:
         if self.phase is not Phase.STOPPED:
             raise Violation(f"{self.name}: StartControllee while the controllee is {self.phase.value}")
         self.phase, self.epoch, self._is_stop_wanted = Phase.STARTING, epoch, None
+        if self.lease_until is not None:
+            # One that is started again lives by the lease of the one before it; the order says so (had/guard.py).
+            self._watch_lease(self.lease_until)
         self._timers = [self.world.after(self.world.between(*self.habits.start), self._started)]
 
     def stop(self, timeout_seconds: float) -> None:
@@ -94,12 +99,14 @@ class Guard:
 
     def renew(self, until: float, local_now: float) -> None:
         """Let the controllee live until then (on this host's clock)."""
-        self.lease_until = until
+        self.lease_until, self._terminate_at = until, local_now + (until - local_now) * 2 / 3
+        self._watch_lease(until)
+
+    def _watch_lease(self, until: float) -> None:
         for timer in self._lease_timers:
             timer.cancel()
-        soft = local_now + (until - local_now) * 2 / 3
         self._lease_timers = [
-            self.world.at(self.clock.true(soft), self._lapse_softly),
+            self.world.at(self.clock.true(self._terminate_at), self._lapse_softly),
             self.world.at(self.clock.true(until) - 1e-6, self._lapse),
         ]
 
