@@ -55,6 +55,11 @@ class Revisions:
         return self._conflicts[:IDENTIFIERS_LIMIT], tuple(merged)[-IDENTIFIERS_LIMIT:]
 
     @property
+    def kept_gids(self) -> set[int]:
+        """The leaderships of the conflicts that are kept here; an identifier begins with its version."""
+        return {int(identifier.partition(".")[0]) for identifier in self._conflicts}
+
+    @property
     def merged(self) -> dict[str, Point]:
         """All conflicts that are merged into what stands here, by whomever, each with a version that holds it."""
         return self._heard | self._merged
