@@ -56,8 +56,9 @@ class Revisions:
 
     @property
     def kept_gids(self) -> set[int]:
-        """The leaderships of the conflicts that are kept here; an identifier begins with its version."""
-        return {int(identifier.partition(".")[0]) for identifier in self._conflicts}
+        """The leaderships of the conflicts that are kept here, as far as their identifiers begin with a version."""
+        named = (identifier.partition(".") for identifier in self._conflicts)
+        return {int(gid) for gid, dot, _ in named if dot and gid.isascii() and gid.isdigit()}
 
     @property
     def merged(self) -> dict[str, Point]:
