@@ -183,12 +183,13 @@ class Daemon:
             lambda: terms_of(self._loaded, self._environment),
             self._children,
             self._store.run_in_background,
+            address_of=self._address_of,
             session_of=self._session_of,
         )
         self._links = Links(self._make_link)
         self._links.keep(settings.replica().others)
         self._hands = Hands(
-            settings.me.name,
+            settings.me.numeric,
             sender=self._links,
             shelf=self._store,
             carrier=self._transfers,

@@ -27,7 +27,7 @@ def deadlines(replica: Replica) -> list[float]:
         math.inf if replica.stops_by is None else replica.stops_by,
     ]
     for peer in replica.peers.values():
-        found += [peer.expires_at, peer.retry_at]
+        found += [peer.expires_at, peer.retry_at, peer.tell_at, peer.ask_at]
     found += [q.deadline for q in replica.questions]
     if replica.state is State.VERSION_DOWNLOADING:
         found.append(replica.started_at + s.lifetime_seconds)

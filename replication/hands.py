@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable
 from typing import Protocol
 
+from daemoncore.address import Address
 from daemoncore.cedar.commands import Command
 from daemoncore.cedar.scalars import MessageWriter
 from daemoncore.cedar.stream_state import StreamState
@@ -128,7 +129,7 @@ class Hands:
     """Performs effects.
 
     Args:
-        me: this node's member name; replicas of HTCondor's hear it as a sinful string.
+        me: where this node listens; replicas of HTCondor's hear it as a sinful string.
         sender: carries messages.
         shelf: the disk side.
         carrier: the processes that copy.
@@ -139,7 +140,7 @@ class Hands:
 
     def __init__(
         self,
-        me: Member,
+        me: Address,
         sender: Sender,
         shelf: Shelf,
         carrier: Carrier,
@@ -147,7 +148,7 @@ class Hands:
         observer: Observer,
         post: Callable[[Event], None],
     ) -> None:
-        self._sinful = f"<{me}>"
+        self._sinful = str(me.sinful())
         self._sender = sender
         self._shelf = shelf
         self._carrier = carrier

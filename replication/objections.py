@@ -39,7 +39,11 @@ def to_version(
     """Say why a version that is offered or received is not taken."""
     if replica.state is State.LEADER:
         return Objection("leading", "this node leads")
-    relation = relation_to(replica.ledger.standing, version, its_fingerprint)
+    own, peer = replica.ledger.standing, replica.peers.get(download.peer)
+    relation = relation_to(own, version, its_fingerprint)
+    if peer is not None and own is not None and peer.has_parted_from(own.version):
+        is_same = own.version.point == version.point and own.fingerprint == its_fingerprint
+        relation = Relation.SAME if is_same else Relation.DIVERGED
     if relation is Relation.NEWER:
         return None
     wanted = replica.wanted()
@@ -71,7 +75,9 @@ def to_upload(replica: Replica, asked: UploadAsked) -> Objection | None:
         return _NOT_A_MEMBER
     if replica.version is None:
         return Objection("other", "there is no state here")
-    if not asked.is_ours and replica.state is not State.LEADER:
+    # One that heard of the last version of a leadership asks for it a moment after its end.
+    has_led = replica.state is State.LEADER or replica.version.gid in replica.ledger.led
+    if not asked.is_ours and not has_led:
         return Objection("other", "only a leader sends to a condor_replication")
     return _to_another(replica, len(replica.uploads))
 

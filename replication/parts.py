@@ -34,5 +34,6 @@ def terms_of(loaded: Loaded, environment: Mapping[str, str]) -> Terms:
         argv=settings.transferer,
         environment=environment,
         is_fips=settings.is_fips,
+        is_plain=loaded.security.client_policy.is_plain,
         asking={"ReplicationSender": settings.me.name},
     )

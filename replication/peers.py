@@ -58,6 +58,14 @@ class Peer:
     is_leading: bool = False
     failures: int = 0
     retry_at: float = -math.inf
+    #: Of a real one: when it is told the leader's version, and asked what it holds; infinity for not at all.
+    tell_at: float = math.inf
+    ask_at: float = math.inf
+    #: Of a real one: the gid under which it was heard to lead, and that of what was fetched from it last.
+    led_gid: int | None = None
+    gave_gid: int | None = None
+    #: Of a real one: under this gid it writes a history of its own, which began before our state (`take_condor`).
+    parted_gid: int | None = None
 
     def is_news(self, report: Report) -> bool:
         """Whether a report is later than the last one of the same replica."""
@@ -71,11 +79,33 @@ class Peer:
         self.version, self.fingerprint = report.version, report.fingerprint
         self.is_leading = report.state is State.LEADER
 
-    def take_condor(self, point: Point, now: float, *, is_leading: bool, settings: ReplicaSettings) -> None:
-        """Believe a real condor_replication, which says what it holds only when that changes or when it is asked."""
+    def take_condor(
+        self, point: Point, now: float, own: Own | None, *, is_leading: bool, settings: ReplicaSettings
+    ) -> None:
+        """Believe a real condor_replication, which says what it holds only when that changes or when it is asked.
+
+        It goes on under the gid that it finds. One that leads under the gid of our state, and counts from no more than
+        our clock, has not got our state: it came back with an older one and writes another history (reference 2.8.1).
+        """
         self.heard_at, self.expires_at = now, now + 2 * settings.condor_interval_seconds
         self.version, self.fingerprint = Version.adopted(point), ""
         self.is_leading = is_leading
+        if not is_leading:
+            return
+        if own is not None and own.version.gid == point.gid != self.gave_gid:
+            is_ours = own.version.point == point and own.held.is_acknowledged
+            if point.clock <= own.version.clock and not is_ours:
+                self.parted_gid = point.gid
+        self.led_gid = point.gid
+
+    def has_parted_from(self, version: Version) -> bool:
+        """Whether this real one writes a history of its own under the gid of a version."""
+        return self.parted_gid == version.gid
+
+    def gave(self, version: Version) -> None:
+        """What stands here came from it, or is what it has."""
+        self.succeeded()
+        self.gave_gid, self.parted_gid = version.gid, None
 
     def is_gone(self, now: float) -> None:
         """Nobody listens there: whoever speaks next from there may have lost its memory, its count of starts too."""
@@ -110,6 +140,10 @@ class Peer:
         """Whether it reported these bytes durable, or a state that grew out of them."""
         if self.version is None or not self.version.has(own.version.point):
             return False
+        if self.is_ours is False:
+            # A larger clock may count something else (`take_condor`). A backup has this version from whoever made it.
+            is_backup = not self.is_leading and self.led_gid != own.version.gid
+            return is_backup and self.version.point == own.version.point
         if self.version.point == own.version.point:
             return self.fingerprint == own.fingerprint
         # Of a name that HTCondor gave, or nobody, there may be several states: theirs may have grown out of another.
@@ -178,6 +212,8 @@ def wanted(own: Own | None, peers: Iterable[Peer], now: float, *, is_fenced: boo
         return _newest(own, alive)
     assert leader.version is not None, "a leader was chosen among those that have a version"
     relation = relation_to(own, leader.version, leader.fingerprint)
+    if own is not None and leader.has_parted_from(own.version):
+        relation = Relation.DIVERGED
     if relation in {Relation.SAME, Relation.OLDER}:
         return None
     is_earlier = own is not None and leader.version.gid < own.version.gid
@@ -246,14 +282,21 @@ def content_point(version: Version) -> Point | None:
     return version.history[-1]
 
 
-def is_contained(own: Own | None, new: Held) -> bool:
+def is_contained(own: Own | None, new: Held, condor: Peer | None = None) -> bool:
     """Whether taking a version loses nothing of ours: it grew out of our bytes (hard case 21).
 
     What HTCondor numbered may be two states with one name. It counts as contained only if another node was seen to
-    hold these very bytes.
+    hold these very bytes. So does what goes on under a gid of ours at a real condor_replication.
+
+    Args:
+        own: what this node holds.
+        new: what takes its place.
+        condor: the real condor_replication from which it came; None if it came from one of ours.
     """
     if own is None or own.fingerprint == fingerprint(new.files):
         return True
+    if condor is not None and own.version.gid == new.version.gid:
+        return own.held.is_acknowledged and not condor.has_parted_from(own.version)
     # A cut lineage may name our leadership and not any more the one that wrote our bytes, if nothing was written for long.
     is_cut = len(new.version.lineage) == LINEAGE_LIMIT and bool(own.version.lineage)
     if is_cut and own.version.point != new.version.point and new.version.has(own.version.point):

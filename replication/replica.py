@@ -37,7 +37,7 @@ import math
 
 import attrs
 
-from replication import answers, effects, events, objections, revisions, speech
+from replication import answers, condors, effects, events, objections, revisions, speech
 from replication import peers as readings
 from replication.deadlines import deadlines
 from replication.download import Download
@@ -90,7 +90,8 @@ class Replica:
         self.state = State.VERSION_REQUESTING
         self.peers: dict[Member, Peer] = {m: Peer(m) for m in settings.others}
         self.download: Download | None = None
-        self.uploads: set[int] = set()
+        #: Who is being sent something, by the number of its request.
+        self.uploads: dict[int, Member] = {}
         self.revisions = Revisions()
         #: What had leads with, as it says; None while it does not, or is a real one.
         self.epoch: int | None = None
@@ -255,22 +256,14 @@ class Replica:
         peer.is_ours, peer.linked_at = is_ours, self._now
         self._replies.add(peer.member)
         if is_new and not is_ours:
+            condors.found(self, peer)
             self._to_condor(peer.member, CondorCommand.NEWLY_JOINED_VERSION)
             self._to_condor(peer.member, CondorCommand.SOLICIT_VERSION)
 
     def _condor_said(self, peer: Peer, event: events.CondorSaid) -> None:
-        peer.is_ours = False
-        match event.command:
-            case CondorCommand.NEWLY_JOINED_VERSION if self.state is State.LEADER:
-                # A real joiner of 23.5 and later fetches nothing at its start, but does on this.
-                self._to_condor(peer.member, CondorCommand.LEADER_VERSION)
-            case CondorCommand.SOLICIT_VERSION if self.state in {State.BACKUP, State.LEADER}:
-                self._to_condor(peer.member, CondorCommand.SOLICIT_VERSION_REPLY)
-            case CondorCommand.LEADER_VERSION | CondorCommand.SOLICIT_VERSION_REPLY if event.point:
-                leads = event.command is CondorCommand.LEADER_VERSION or event.state == State.LEADER.number
-                peer.take_condor(event.point, self._now, is_leading=leads, settings=self.settings)
-            case CondorCommand.GIVING_UP_VERSION:
-                peer.is_leading = False
+        answer = condors.hear(self, peer, event)
+        if answer is not None:
+            self._to_condor(peer.member, answer)
 
     # --- had --------------------------------------------------------------------------------------------------
 
@@ -421,8 +414,9 @@ class Replica:
             self._emit(effects.Note(held))
 
     def known_gids(self) -> list[int]:
-        """Every gid that this node has heard of."""
-        return [point.gid for version in self._versions() for point in version.history] + [self.epoch or 0]
+        """Every gid that this node has heard of, also of histories that were given up."""
+        given_up = (*self.ledger.led, *self.revisions.kept_gids)
+        return [p.gid for version in self._versions() for p in version.history] + [self.epoch or 0, *given_up]
 
     def _versions(self) -> list[Version]:
         own = [] if self.ledger.own is None else [self.ledger.own.version]
@@ -474,12 +468,13 @@ class Replica:
                 download.taking = version
                 objection = objections.to_version(self, download, version, fingerprint(files))
                 if objection is not None:
+                    condors.was_refused(self, download, objection)
                     self._refuse(download, objection)
             case events.Installed(_, held):
                 download.clear()
                 download.has_installed = True
                 if download.peer in self.peers:
-                    self.peers[download.peer].succeeded()
+                    self.peers[download.peer].gave(held.version)
                 self.ledger.installed(held)
                 self._let_go(download)
             case events.InstallFailed(_, error):
@@ -564,13 +559,15 @@ class Replica:
             self._refuse(download, objection)
             return
         held = Held(received.version, received.files, acknowledged=received.version.point)
-        is_conflict = self.ledger.is_altered or not readings.is_contained(self.ledger.own, held)
+        peer = self.peers.get(download.peer)
+        is_contained = readings.is_contained(self.ledger.own, held, None if download.is_ours else peer)
+        is_conflict = self.ledger.is_altered or not is_contained
         download.is_installing = True
         self._emit(effects.Install(download.number, held, is_conflict))
 
     def _of_uploads(self, event: events.UploadAsked | events.UploadEnded) -> None:
         if isinstance(event, events.UploadEnded):
-            self.uploads.discard(event.request)
+            condors.was_sent(self, self.uploads.pop(event.request, ""))
             return
         objection = objections.to_upload(self, event)
         if objection is not None:
@@ -579,7 +576,7 @@ class Replica:
             self._emit(effects.RefuseUpload(event.request, reason))
             return
         assert self.version is not None, "without a version there is an objection"
-        self.uploads.add(event.request)
+        self.uploads[event.request] = event.peer
         is_staying = event.is_ours and self.is_leading
         self._emit(effects.StartUpload(event.request, self.version, is_staying))
 
@@ -680,9 +677,11 @@ class Replica:
                 self._emit(effects.Send(member, report))
         if self._now >= self.next_condor_at:
             self.next_condor_at = self._now + self.settings.condor_interval_seconds
-            leads = self.state is State.LEADER
-            command = CondorCommand.LEADER_VERSION if leads else CondorCommand.SOLICIT_VERSION
-            self._to_condors(command)
+            if self.state is State.LEADER:
+                self._to_condors(CondorCommand.LEADER_VERSION)
+            self._to_condors(CondorCommand.SOLICIT_VERSION)
+        for member, command in condors.due(self):
+            self._to_condor(member, command)
 
     def _to_condors(self, command: CondorCommand) -> None:
         for member, peer in self.peers.items():

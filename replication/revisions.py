@@ -55,6 +55,12 @@ class Revisions:
         return self._conflicts[:IDENTIFIERS_LIMIT], tuple(merged)[-IDENTIFIERS_LIMIT:]
 
     @property
+    def kept_gids(self) -> set[int]:
+        """The leaderships of the conflicts that are kept here, as far as their identifiers begin with a version."""
+        named = (identifier.partition(".") for identifier in self._conflicts)
+        return {int(gid) for gid, dot, _ in named if dot and gid.isascii() and gid.isdigit()}
+
+    @property
     def merged(self) -> dict[str, Point]:
         """All conflicts that are merged into what stands here, by whomever, each with a version that holds it."""
         return self._heard | self._merged

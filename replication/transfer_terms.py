@@ -40,6 +40,8 @@ class Terms:
         argv: the copy process; one of ours, of whatever version.
         environment: the daemon's.
         is_fips: HAD_FIPS_MODE: a real peer's MD5 is no digest.
+        is_plain: commands go without any negotiation, so nothing is known of a real peer's version; as HTCondor does it
+            then, it is asked to call back.
         maximum_bytes: no larger version is taken; None is no limit.
         takes_tails: what was appended to a file stays apart until it is installed (`staging.Start`).
         mode: permission bits of a file that a real peer sends where none is.
@@ -54,6 +56,7 @@ class Terms:
     argv: tuple[str, ...] = TRANSFERER
     environment: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     is_fips: bool = True
+    is_plain: bool = False
     maximum_bytes: int | None = None
     takes_tails: bool = True
     mode: int = 0o600

@@ -101,7 +101,7 @@ class Transfers:
         Args:
             number: the machine's.
             peer: from whom.
-            protocol: `ours`, `condor`, or `callback` for a condor_replication before 8.7.4.
+            protocol: `ours` or `condor`.
         """
         assert number not in self._downloads, "each download has its own number"
         paths = [str(path) for path in self._places.paths]
@@ -195,7 +195,7 @@ class Transfers:
             peer: to whom.
             connection: on which it was asked for (`Request.hand_over`); its descriptor is closed here.
             sendable: what to send; its descriptors stay its owner's.
-            protocol: see `start_download`.
+            protocol: `ours`, `condor`, or `callback` for one that has us call it back, as before 8.7.4.
             is_staying: send later versions too.
             call_back: where to call instead, for `callback`.
         """
@@ -275,6 +275,8 @@ class Transfers:
         on_received: Callable[[Version, Arrived], None],
     ) -> Incoming:
         """Start a download; OSError when that cannot be."""
+        if protocol == "condor" and self._terms().is_plain:
+            protocol = "callback"
         try:
             process = self._launcher.download(peer, protocol, target, request)
         except OSError as error:

@@ -57,6 +57,7 @@ SANS_IO = [
         ROOT / "replication" / f"{name}.py"
         for name in (
             "answers",
+            "condors",
             "deadlines",
             "download",
             "effects",

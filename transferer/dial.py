@@ -23,7 +23,6 @@ from daemoncore.cedar.commands import Command, command_name
 from daemoncore.cedar.errors import WireError
 from daemoncore.cedar.handshake import MARKER, OUR_PROTOCOL
 from daemoncore.cedar.packets import AFTER_AUTHENTICATION
-from daemoncore.cedar.policy import Wish
 from daemoncore.cedar.scalars import MessageWriter
 from daemoncore.cedar.sessions import Session
 from daemoncore.cedar.stream import Stream
@@ -90,7 +89,7 @@ def _introduce(
 ) -> tuple[Stream, bytes]:
     """Get the command accepted; one of ours goes only to who has shown that it is one of ours."""
     policy, is_ours, prefix = request.policy, is_known_ours, b""
-    if policy.negotiation <= Wish.OPTIONAL and not policy.is_negotiation_required and not request.session:
+    if policy.is_plain and not request.session:
         stream, prefix = _speak_plainly(connection, request)
     else:
         stream, is_ours = _shake_hands(connection, request, security)

@@ -100,6 +100,11 @@ class SecurityPolicy:
         """Whether a command without a negotiation in front of it is out of the question."""
         return Wish.REQUIRED in (self.negotiation, self.authentication, self.encryption, self.integrity)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether we give commands without a negotiation in front of them."""
+        return self.negotiation <= Wish.OPTIONAL and not self.is_negotiation_required
+
     def attributes(self) -> dict[str, str | int]:
         """Return the policy as the attributes of a request, in the order in which they are written."""
         return {

@@ -100,6 +100,7 @@ class AttendingHad:
         trio.from_thread.run_sync(function, *arguments, trio_token=self._token)
 
     async def _run(self, is_up):
+        self.node.pool.network.enter(self.node.index)
         self._token = trio.lowlevel.current_trio_token()
         with trio.CancelScope() as self._scope:
             is_up.set()

@@ -48,6 +48,9 @@ class Loopback:
         """Call a function as if on a host."""
         return function()
 
+    def enter(self, _index):
+        """Let the calling thread live on a host from now on."""
+
     def http_address(self, index):
         """Return where the daemon of a host offers its status."""
         return self.hosts[index]
@@ -115,7 +118,7 @@ class Namespaces:
 
         def enter():
             try:
-                _move_to(self._names[index])
+                self.enter(index)
                 outcome.append((function(), None))
             except BaseException as error:  # noqa: BLE001 -- it is raised where it belongs
                 outcome.append((None, error))
@@ -127,6 +130,10 @@ class Namespaces:
         if error is not None:
             raise error
         return value
+
+    def enter(self, index):
+        """Let the calling thread live on a host from now on; sockets that it makes are there."""
+        _move_to(self._names[index])
 
     def http_address(self, _index):
         """Return where the daemon of a host offers its status: there only, so a cut does not blind the test."""

@@ -128,3 +128,18 @@ def test_an_own_port_beside_shared_ones(shared):
     assert pool.wait_settled(pool[0]) is pool[0]
     at = pool[0].kill_host()
     assert pool.wait_new_life(at, 1.5 * 2 + 0.5 + 2, pool[1])
+
+
+@pytest.mark.timed
+def test_the_state_passes_through_shared_ports(shared):
+    """Replicas and their copy processes reach each other through the one port; a fail-over begins with the last value."""
+    pool, _ = shared(2, timeout_seconds=2, has_replication=True)
+    pool.start()
+    pool.wait_settled(pool[0], 30)
+    assert (pool[0].folder / "s" / "replication").is_socket()
+    wanted = pool.wait(pool[0].replica.value, 10, "a first value")
+    pool.wait(lambda: pool[1].replica.value() >= wanted, 10, f"{wanted} on the other host")
+    at = pool[0].kill_host()
+    life = pool.wait_new_life(at, 1.5 * 2 + 0.5 + 5, pool[1])
+    assert pool.run_of(life).found >= wanted
+    assert not pool[1].replica.logged("denied")

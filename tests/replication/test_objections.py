@@ -33,6 +33,6 @@ def test_who_gets_a_kept_copy(peer, uploads, copies, is_kept, label):
         maximum_uploads=3,
     )
     replica = Replica(settings, None, 1, 0.0)
-    replica.uploads = set(range(uploads))
+    replica.uploads = dict.fromkeys(range(uploads), PEER)
     objection = to_copy(replica, peer, copies, is_kept=is_kept)
     assert (objection and objection.label) == label

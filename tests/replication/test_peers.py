@@ -231,7 +231,7 @@ def test_without_a_leader_only_what_is_proved_newer_is_wanted():
     )
     assert wanted(own("x", "5.2", "3.1"), [peer(A, "y", "4.7", "3.1")], 1.0, is_fenced=False) is None
     real = Peer(A, is_ours=False)
-    real.take_condor(Point(5, 9), 0.0, is_leading=False, settings=SETTINGS)
+    real.take_condor(Point(5, 9), 0.0, None, is_leading=False, settings=SETTINGS)
     assert wanted(own("x", "5.2"), [real], 1.0, is_fenced=False) is None
     assert is_newer_known(own("x", "5.2"), [real])
 
@@ -393,6 +393,6 @@ def test_failed_downloads_are_tried_again_ever_more_slowly():
 def test_a_real_peer_has_no_lineage():
     """Its version is a point, and good for two of HTCondor's intervals."""
     found = Peer(C, is_ours=False)
-    found.take_condor(Point(9, 4), 1.0, is_leading=True, settings=SETTINGS)
+    found.take_condor(Point(9, 4), 1.0, None, is_leading=True, settings=SETTINGS)
     assert found.version == Version.adopted(Point(9, 4))
     assert found.is_alive(1.0 + SETTINGS.condor_interval_seconds)

@@ -6,6 +6,7 @@ import attrs
 import pytest
 
 from replication import effects, events
+from replication.condors import RENAMING_SECONDS
 from replication.effects import Currency
 from replication.events import CondorCommand, Point, State
 from replication.ledger import NOTE_RETRY_SECONDS
@@ -973,6 +974,124 @@ def test_a_real_joiner_is_told_the_leaders_version():
     assert (CondorCommand.LEADER_VERSION, Point(10, 1)) in commands(found)
 
 
+def test_a_real_joiner_is_told_again_when_it_listens():
+    """It ignores what a leader says before its own wait for the others' versions is over."""
+    story = leading()
+    story.link(C, is_ours=False)
+    story.done.clear()
+    real(story, CondorCommand.NEWLY_JOINED_VERSION, Point(1, 1))
+    began, until, told = story.now, story.now + SETTINGS.joining_seconds + T, []
+    while story.now < until:
+        story.tell(events.LeadershipConfirmed(10))
+        story.wait(min(story.now + T / 2, until))
+        told += [story.now for command, _ in commands(story.done) if command is CondorCommand.LEADER_VERSION]
+        story.done.clear()
+    # At once, and then; HTCondor's interval is longer.
+    assert told == [began + T / 2, until]
+
+
+def test_a_real_joiner_that_nobody_heard_is_told_too():
+    """Both daemons start together, and what it says at its start finds nobody there."""
+    story = leading()
+    story.link(C, is_ours=False)
+    story.done.clear()
+    until = story.now + SETTINGS.joining_seconds + T
+    while story.now < until:
+        story.tell(events.LeadershipConfirmed(10))
+        story.wait(min(story.now + T / 2, until))
+    said = [command for command, _ in commands(story.done)]
+    assert said == [CondorCommand.LEADER_VERSION]
+
+
+def test_a_real_backup_acknowledges_what_it_says_to_hold():
+    """It is asked a moment after each upload; what it holds is in two places then."""
+    story = leading()
+    story.link(C, is_ours=False)
+    story.tell(events.StateChanged(files("xy")))
+    story.tell(events.UploadAsked(7, C, is_ours=False))
+    story.tell(events.UploadEnded(7))
+    story.done.clear()
+    story.wait(story.now + RENAMING_SECONDS)
+    assert commands(story.done) == [(CondorCommand.SOLICIT_VERSION, Point(10, 1))]
+    assert not story.machine.ledger.held.is_acknowledged
+    real(story, CondorCommand.SOLICIT_VERSION_REPLY, Point(10, 1), state=2)
+    assert story.machine.ledger.held.is_acknowledged
+
+
+def test_a_real_backup_that_missed_a_version_is_told_again():
+    """It hears nothing of a new one while it fetches the one before, and never asks; less and less often if it cannot have it."""
+    story = leading()
+    story.link(C, is_ours=False)
+    story.tell(events.StateChanged(files("xy")))
+    told = []
+    for _ in range(4):
+        story.done.clear()
+        real(story, CondorCommand.SOLICIT_VERSION_REPLY, Point(10, 0), state=2)
+        at = story.now
+        while (CondorCommand.LEADER_VERSION, Point(10, 1)) not in commands(story.done):
+            story.tell(events.LeadershipConfirmed(10), story.machine.deadline)
+        told.append(round(story.now - at, 3))
+    assert told == [0.2, 0.4, 0.8, 1.6]
+    real(story, CondorCommand.SOLICIT_VERSION_REPLY, Point(10, 1), state=2)
+    story.done.clear()
+    story.wait(story.now + T / 2)
+    assert commands(story.done) == []
+
+
+def test_a_real_leader_with_a_larger_clock_acknowledges_nothing():
+    """It goes on under our gid, perhaps from an older state: hard case 21, what nobody acknowledged is kept."""
+    story = Story(held("x", "10.4", "5.2")).follow()
+    story.link(C, is_ours=False)
+    found = real(story, CondorCommand.LEADER_VERSION, Point(10, 6), state=3)
+    assert only(found, effects.StartDownload) != []
+    received = events.Received(1, version("10.6", is_rooted=False), files("theirs"))
+    assert one(story.tell(received), effects.Install).is_conflict
+
+
+@pytest.mark.parametrize("clock", [2, 4])
+def test_a_real_primary_that_came_back_with_an_old_state_is_followed_and_ours_is_kept(clock):
+    """HTCondor's secondary refuses it until its clock has passed ours, and then loses ours without a word (2.8.1)."""
+    story = Story(held("x", "10.4", "5.2")).follow()
+    story.link(C, is_ours=False)
+    found = real(story, CondorCommand.LEADER_VERSION, Point(10, clock), state=3)
+    assert one(found, effects.StartDownload) == effects.StartDownload(1, C, is_ours=False)
+    received = events.Received(1, version(f"10.{clock}", is_rooted=False), files("theirs"))
+    found = story.tell(received)
+    assert one(found, effects.Install).is_conflict
+    story.install(found)
+    assert story.held == f"10.{clock}"
+    # From now on it is followed as any other.
+    found = real(story, CondorCommand.LEADER_VERSION, Point(10, clock + 1), state=3)
+    story.tell(events.DownloadEnded(1, is_orderly=True, reason=""))
+    received = events.Received(2, version(f"10.{clock + 1}", is_rooted=False), files("theirs too"))
+    assert not one(story.tell(received), effects.Install).is_conflict
+
+
+def test_a_real_leader_that_has_our_very_state_has_not_parted():
+    """It may lead before it was asked what it holds: the same bytes under the same number are not taken twice."""
+    story = Story(held("x", "10.4", "5.2")).follow()
+    story.link(C, is_ours=False)
+    real(story, CondorCommand.SOLICIT_VERSION_REPLY, Point(10, 4), state=3)
+    found = story.tell(events.Received(1, version("10.4", is_rooted=False), files("x")))
+    assert "version_rejected" in remarks(found)
+    story.tell(events.DownloadEnded(1, is_orderly=True, reason=""))
+    story.done.clear()
+    real(story, CondorCommand.SOLICIT_VERSION_REPLY, Point(10, 4), state=3)
+    story.wait(story.now + 30.0)
+    assert only(story.done, effects.StartDownload) == []
+
+
+def test_the_last_version_of_a_leadership_goes_to_a_real_peer_after_its_end():
+    """It hears of that version when the leadership is over, and asks a moment later."""
+    story = leading()
+    story.link(C, is_ours=False)
+    story.tell(events.StateChanged(files("xy")))
+    story.tell(ENDED)
+    story.tell(events.Settled())
+    assert story.machine.state is State.BACKUP
+    assert only(story.tell(events.UploadAsked(7, C, is_ours=False)), effects.StartUpload) != []
+
+
 def test_a_real_solicitor_is_answered_by_who_has_something():
     """A joiner that has not made up its mind says nothing yet."""
     story = Story(held("x", "5.2"))
@@ -989,12 +1108,9 @@ def test_a_real_solicitor_is_answered_by_who_has_something():
 
 
 def test_real_peers_are_spoken_to_at_htcondors_pace():
-    """A leader tells its version, others ask for theirs."""
+    """Everybody asks for their versions, and a leader tells its own, once more when a joiner would have waited."""
     interval = SETTINGS.condor_interval_seconds
-    for story, command in (
-        (leading(), CondorCommand.LEADER_VERSION),
-        (Story(held("x", "5.2")).follow(), CondorCommand.SOLICIT_VERSION),
-    ):
+    for story, told in ((leading(), 4), (Story(held("x", "5.2")).follow(), 0)):
         story.link(C, is_ours=False)
         story.done.clear()
         end = story.now + 3 * interval
@@ -1003,7 +1119,8 @@ def test_real_peers_are_spoken_to_at_htcondors_pace():
                 story.tell(events.LeadershipConfirmed(10))
             story.wait(story.now + T / 2)
         said = [found for found, _ in commands(story.done)]
-        assert (set(said), len(said)) == ({command}, 3)
+        assert said.count(CondorCommand.LEADER_VERSION) == told
+        assert said.count(CondorCommand.SOLICIT_VERSION) == len(said) - told == 3
 
 
 def test_a_real_leader_that_gives_up_is_followed_no_more():
@@ -1053,6 +1170,31 @@ def test_a_real_had_leads_without_an_epoch():
     story.tell(events.LeadershipConfirmed(None))
     story.tell(events.StateChanged(files("xy")))
     assert story.machine.version == version(f"{gid}.1", "300.4", is_rooted=False)
+
+
+def test_a_gid_of_our_making_is_not_made_again():
+    """Beside a real condor_had the gid is made here: above that of a state that was given up for another one, too."""
+    story = Story(held("x", "0.1", is_rooted=False)).follow()
+    story.tell(BEGAN(None))
+    gid = story.machine.version.gid
+    story.tell(events.StateChanged(files("xy")))
+    story.tell(ENDED)
+    story.tell(events.Settled())
+    story.link(C, is_ours=False)
+    story.wait(story.now + FENCE_TIMEOUTS * T)
+    real(story, CondorCommand.LEADER_VERSION, Point(0, 3), state=3)
+    found = story.tell(events.Received(1, version("0.3", is_rooted=False), files("theirs")))
+    assert one(found, effects.Install).is_conflict
+    story.install(found)
+    real(story, CondorCommand.GIVING_UP_VERSION)
+    story.tell(BEGAN(None))
+    assert story.machine.version.gid > gid
+    # A daemon that was started since knows of it by what it keeps.
+    later = Story(held("theirs", "0.3", is_rooted=False))
+    later.tell(events.Archived((f"{gid}.1-01234567",)))
+    later.follow()
+    later.tell(BEGAN(None))
+    assert later.machine.version.gid > gid
 
 
 def test_a_leadership_ends_in_htcondors_words_too():

@@ -325,15 +325,17 @@ async def test_what_a_real_peer_sent_may_be_unwanted(tmp_path, order):
         assert follower.left == []
 
 
-async def test_a_real_peer_of_old_calls_back(tmp_path):
-    """The uploader dials the address that came with the command, and the downloader listens there."""
-    async with pool(tmp_path, is_raw=True) as (leader, follower):
+@pytest.mark.parametrize(("is_plain", "protocol"), [(True, "callback"), (False, "condor")])
+async def test_a_real_peer_of_which_nothing_is_known_calls_back(tmp_path, is_plain, protocol):
+    """Where nothing is negotiated the uploader dials the address that came with the command, and the downloader listens there."""
+    async with pool(tmp_path, is_raw=True, is_plain=is_plain) as (leader, follower):
         leader.sendable = sendable(ONE, CONTENT, folder=tmp_path, is_open=False)
-        follower.transfers.start_download(1, leader.peer, "callback")
+        follower.transfers.start_download(1, leader.peer, "condor")
         await follower.install(1, await follower.event(Received, version=Version.adopted(Point(385, 4))))
         await follower.event(DownloadEnded, is_orderly=True)
         await leader.event(UploadEnded)
         assert follower.state.read_bytes() == CONTENT
+        assert leader.protocols == [protocol]
 
 
 async def test_a_list_of_files_is_not_sent_to_a_real_peer(tmp_path):

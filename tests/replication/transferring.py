@@ -116,6 +116,7 @@ class Node:
         self.sendable = None
         self.is_staying = True
         self.requests = []
+        self.protocols = []
         self.peer = ""
 
     def _in_background(self, act):
@@ -186,6 +187,7 @@ class Node:
 
     def start_upload(self, connection, protocol, **more):
         """Send what there is."""
+        self.protocols.append(protocol)
         number = len(self.told.started) + 1
         is_staying = self.is_staying and protocol == "ours"
         self.transfers.start_upload(
