@@ -1,7 +1,7 @@
 """The part of a daemon's life that is the same for every daemon: from its first breath to the last line of its log.
 
-A `Life` obeys signals, early ones too; reads the configuration again when asked; keeps systemd and the log alive; and
-knows whether the daemon is ready. What its daemon does it knows nothing about: that comes in as functions.
+A `Life` obeys signals, early ones too; reads the configuration again when asked; keeps systemd, condor_master and the log
+alive; and knows whether the daemon is ready. What its daemon does it knows nothing about: that comes in as functions.
 
 What it tells must be in the daemon's table of events: `start_refused`, `<program>_crashed`, `stop_requested` and
 `configuration_refused`.
@@ -12,18 +12,22 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from typing import Final, Generic, TypeVar
 
 import trio
 
 from daemoncore import boottime
+from daemoncore.client import Client
 from daemoncore.config import ConfigurationError
 from daemoncore.early_signals import STOPPING, EarlySignals
 from daemoncore.event_log import Tell
+from daemoncore.inheritance import Inheritance
 from daemoncore.log import DaemonLog, LogSettings, serve_logger
 from daemoncore.memory import give_back
 from daemoncore.metrics import DaemonMetrics
 from daemoncore.notify import Notifier
+from daemoncore.parent import Parent
 from daemoncore.startup import StartError
 
 LOG_TICK_SECONDS: Final = 60.0
@@ -45,6 +49,9 @@ class Life(Generic[Loaded]):
         metrics: what every daemon tells of itself.
         environment: the process environment, in which systemd left its address.
         early_signals: what came while the configuration was first read.
+        inheritance: what condor_master handed down, if it started us.
+        client: gives what connects to it.
+        hang_seconds: gives NOT_RESPONDING_TIMEOUT, after which it may kill us.
         last_turn: when the daemon's loop turned last, on the clock of `boottime`.
         health_limit_seconds: how long ago that may be.
     """
@@ -61,6 +68,9 @@ class Life(Generic[Loaded]):
         metrics: DaemonMetrics,
         environment: Mapping[str, str],
         early_signals: EarlySignals,
+        inheritance: Inheritance | None,
+        client: Callable[[], Client],
+        hang_seconds: Callable[[], float],
         last_turn: Callable[[], float],
         health_limit_seconds: Callable[[], float],
     ) -> None:
@@ -72,11 +82,15 @@ class Life(Generic[Loaded]):
         self._log = log
         self._metrics = metrics
         self._early_signals = early_signals
+        self._parent: Parent | None = None
+        if inheritance is not None:
+            end = partial(self.stop, True)
+            self._parent = Parent(inheritance, program.upper(), client, hang_seconds, end, tell)
         self._last_turn = last_turn
         self._health_limit_seconds = health_limit_seconds
         self._notifier = Notifier.from_environment(environment)
         self._reload = trio.Event()
-        self._is_ready = False
+        self._is_ready = trio.Event()
         self._signals: AsyncIterator[int] | None = None
 
     async def live(self, serve: Callable[[], Awaitable[None]]) -> None:
@@ -104,13 +118,16 @@ class Life(Generic[Loaded]):
             nursery.start_soon(self._obey_signals)
             nursery.start_soon(self._reload_when_asked)
             nursery.start_soon(self._keep_alive)
+            if self._parent is not None:
+                await self._is_ready.wait()
+                nursery.start_soon(self._parent.run)
 
     # --- readiness --------------------------------------------------------------------------------------------
 
     def ready(self, sentence: str) -> None:
         """Start-up is finished; the sentence is what `systemctl status` shows."""
         give_back()
-        self._is_ready = True
+        self._is_ready.set()
         self._metrics.readiness(is_ready=True)
         self._notifier.ready(sentence)
 
@@ -120,7 +137,7 @@ class Life(Generic[Loaded]):
 
     def why_not_ready(self) -> str | None:
         """For /ready; None when the daemon is."""
-        return None if self._is_ready else "starting"
+        return None if self._is_ready.is_set() else "starting"
 
     def scrape(self) -> bytes:
         """For /metrics: everything that the daemon tells Prometheus."""

@@ -24,14 +24,12 @@ from daemoncore.command_port import open_command_port
 from daemoncore.driver import Driver, Machine
 from daemoncore.early_signals import EarlySignals
 from daemoncore.http import HttpServer
-from daemoncore.inheritance import Inheritance
 from daemoncore.life import Life
 from daemoncore.links import Link, Links
 from daemoncore.log import DaemonLog, serve_logger
 from daemoncore.membership import find_named
 from daemoncore.metrics import DaemonMetrics
 from daemoncore.pages import Pages, health_limit_seconds
-from daemoncore.parent import Parent
 from daemoncore.security import Security
 from daemoncore.server import CommandServer
 from daemoncore.startup import Options, StartError, listen_for_pages
@@ -155,8 +153,6 @@ class Daemon:
             if web_listeners:
                 nursery.start_soon(self._make_web().serve, web_listeners)
             self._report_ready()
-            if self._options.inheritance is not None:
-                nursery.start_soon(self._make_parent(self._options.inheritance).run)
             await self._driver.run()
             self._life.stopping()
             await self._flush()
@@ -240,6 +236,9 @@ class Daemon:
             metrics=self._common,
             environment=self._environment,
             early_signals=early_signals,
+            inheritance=self._options.inheritance,
+            client=self._client,
+            hang_seconds=lambda: self.settings.hang_seconds,
             last_turn=lambda: self._telling.last_turn,
             health_limit_seconds=self._health_limit_seconds,
         )
@@ -284,16 +283,6 @@ class Daemon:
     def _address_of(self, member: Member) -> Address:
         """A member's whole address, by the settings that are in force when it is dialled."""
         return self.settings.address_of(member)
-
-    def _make_parent(self, inheritance: Inheritance) -> Parent:
-        return Parent(
-            inheritance,
-            "HAD",
-            self._client,
-            lambda: self.settings.hang_seconds,
-            lambda: self._life.stop(True),
-            self._telling.log,
-        )
 
     def _make_client(self) -> Client:
         return Client(

@@ -15,6 +15,7 @@ from pathlib import Path
 import trio
 
 from daemoncore import boottime
+from daemoncore.address import Address
 from daemoncore.cedar.commands import Command
 from daemoncore.cedar.sessions import Session
 from daemoncore.children import Children
@@ -23,14 +24,12 @@ from daemoncore.command_port import open_command_port
 from daemoncore.driver import Driver
 from daemoncore.durable import DurableError
 from daemoncore.early_signals import EarlySignals
-from daemoncore.inheritance import Inheritance
 from daemoncore.life import Life
 from daemoncore.links import Link, Links
 from daemoncore.log import DaemonLog, serve_logger
 from daemoncore.membership import HOST_NETWORK, find_named
 from daemoncore.metrics import DaemonMetrics
 from daemoncore.pages import health_limit_seconds
-from daemoncore.parent import Parent
 from daemoncore.security import Security
 from daemoncore.server import CommandServer
 from daemoncore.standing_commands import StandingCommands
@@ -100,6 +99,9 @@ class Daemon:
             metrics=common,
             environment=environment,
             early_signals=early_signals,
+            inheritance=options.inheritance,
+            client=self._client,
+            hang_seconds=lambda: self.settings.hang_seconds,
             last_turn=lambda: self._telling.last_turn,
             health_limit_seconds=lambda: health_limit_seconds(self.settings.connection_timeout_seconds),
         )
@@ -158,8 +160,6 @@ class Daemon:
             nursery.start_soon(self._ads.run)
             nursery.start_soon(self._conflicts.run)
             self._report_ready()
-            if self._options.inheritance is not None:
-                nursery.start_soon(self._make_parent(self._options.inheritance).run)
             await driver.run()
             self._life.stopping()
             await self._links.flush(FLUSH_SECONDS)
@@ -283,18 +283,12 @@ class Daemon:
             self._service.is_streaming,
             stream_command=Command.REPLICATION_REPORT,
             asked_about=Command.REPLICATION_LEADER_VERSION,
-            address_of=lambda member: self.settings.address_of(member),  # noqa: PLW0108 -- they may be others then
+            address_of=self._address_of,
         )
 
-    def _make_parent(self, inheritance: Inheritance) -> Parent:
-        return Parent(
-            inheritance,
-            "REPLICATION",
-            self._client,
-            lambda: self.settings.hang_seconds,
-            lambda: self._life.stop(True),
-            self._telling.log,
-        )
+    def _address_of(self, member: Member) -> Address:
+        """A replica's whole address, by the settings that are in force when it is dialled."""
+        return self.settings.address_of(member)
 
     def _client(self) -> Client:
         """The present client; a reload makes another, and with it new sessions."""

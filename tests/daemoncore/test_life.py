@@ -59,6 +59,9 @@ class Daemon:
             metrics=self.metrics,
             environment={},
             early_signals=self.early_signals,
+            inheritance=None,
+            client=lambda: pytest.fail("nobody is to be told"),
+            hang_seconds=lambda: 1.0,
             last_turn=boottime.now,
             health_limit_seconds=lambda: 5.0,
         )
