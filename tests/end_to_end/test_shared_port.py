@@ -128,3 +128,15 @@ def test_an_own_port_beside_shared_ones(shared):
     assert pool.wait_settled(pool[0]) is pool[0]
     at = pool[0].kill_host()
     assert pool.wait_new_life(at, 1.5 * 2 + 0.5 + 2, pool[1])
+
+
+@pytest.mark.timed
+def test_states_are_copied_behind_shared_ports(shared):
+    """A copy process too names the daemon that it wants: what the leader writes arrives behind the other port."""
+    pool, _ = shared(2, timeout_seconds=2, has_replication=True)
+    for node in pool.nodes:
+        node.configure(REPLICATION_USE_SHARED_PORT="true")
+    pool.start()
+    leader = pool.wait_settled(pool[0], 30)
+    wanted = pool.wait(leader.replica.value, 20, "a first value", 0.01)
+    pool.wait(lambda: pool[1].replica.value() >= wanted, 30, f"{wanted} behind the other port")
