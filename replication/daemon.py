@@ -184,7 +184,7 @@ class Daemon:
             self._children,
             self._store.run_in_background,
             session_of=self._session_of,
-            address_of=self._address_of,
+            address_of=lambda member: self.settings.address_of(member),  # noqa: PLW0108 -- they may be others then
         )
         self._links = Links(self._make_link)
         self._links.keep(settings.replica().others)
