@@ -23,7 +23,7 @@ TOOLS = {
     "condor_restart": {"-subsystem", "-negotiator"},
     "condor_reconfig": {"-negotiator"},
     "condor_status": {"-subsystem", "-master", "-af"},
-    "condor_ping": {"-type", "-table", "-name"},
+    "condor_ping": {"-type", "-table"},
     "condor_who": {"-quick", "-daemons"},
 }
 #: What the guide warns of.
