@@ -205,14 +205,8 @@ class Daemon:
             is_merging=lambda: self.settings.is_merging,
             tell=self._telling.log,
         )
-        self._outlook = Outlook(
-            lambda: self.settings,
-            lambda: self._replica,
-            self._places,
-            self._store,
-            self._transfers,
-            self._telling,
-        )
+        parts = self._places, self._store, self._transfers, self._telling
+        self._outlook = Outlook(lambda: self.settings, lambda: self._replica, *parts)
         self._server = CommandServer(self._security(), self._telling.commands)
         self._common.watch_sessions(self._server.sessions.__len__, lambda: len(self._client().sessions))
         self._service = Service(self._reins(), self._attendance)

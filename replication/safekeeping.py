@@ -74,6 +74,8 @@ class Safekeeping:
             snapshot = look.snapshot
             if snapshot is None or not snapshot.files or look.fingerprint in dispensable:
                 return look
+            if held is not None and _is_blank(held, look.fingerprint):
+                return look
             is_version = held is not None and look.fingerprint == fingerprint(held.files)
             with look:
                 version = UNNUMBERED if held is None else held.version
@@ -128,3 +130,9 @@ class Safekeeping:
             self._keepsakes.keep(
                 held.version, held.files, found, reason=reason, is_version=True, replaced_by=replaced_by
             )
+
+
+def _is_blank(held: Held, found: str) -> bool:
+    """Whether this is what condor_replication makes where there is no state: empty files, which nobody has numbered."""
+    is_empty = not any(record.size_bytes for record in held.files)
+    return held.version.point == UNNUMBERED.point and is_empty and found == fingerprint(held.files)

@@ -28,6 +28,7 @@ from tests.replication.storing import (
     sent,
     transaction,
     version,
+    write,
 )
 
 OLD = version(128, 3)
@@ -447,6 +448,31 @@ async def test_a_state_that_is_to_go_is_kept_first_and_says_what_replaced_it(nod
         copy = store.sendable_copy("conflicts", conflict["id"])
         assert (copy.version, copy.is_folder, sent(copy)) == (OLD, True, {"0": HEAD + transaction(1)})
         assert store.sendable_copy("conflicts", "999.9-x") is store.sendable_copy("nothing", "x") is None
+
+
+async def test_the_empty_file_of_a_condor_replication_is_no_conflict(node):
+    """It makes one where there is no state; the leader's takes its place, and nothing waits for people."""
+    write(node.path, b"")
+    node.places.version_file.write_bytes(b"0\n0")
+    async with node.running() as store:
+        assert node.opening.held.version.point == version(0, 0).point
+        held = Held(version(129, 2), records(HEAD))
+        store.install(1, held, node.receive(HEAD), is_conflict=True)
+        assert await node.next() == Installed(1, held)
+        assert store.conflicts == ()
+
+
+@pytest.mark.parametrize(("left", "data"), [(b"0\n0", HEAD), (b"77\n5", b"")], ids=["unnumbered", "emptied"])
+async def test_what_htcondor_wrote_is_kept_though_it_is_not_much(node, left, data):
+    """A state that nobody has numbered yet, and one that is empty since somebody emptied it, are kept."""
+    write(node.path, data)
+    node.places.version_file.write_bytes(left)
+    async with node.running() as store:
+        held = Held(version(129, 2), records(HEAD + transaction(1)))
+        store.install(1, held, node.receive(HEAD + transaction(1)), is_conflict=True)
+        await node.event(Archived)
+        assert await node.next() == Installed(1, held)
+        assert node.kept() == [[data]]
 
 
 async def test_an_edit_while_following_is_told_kept_and_replaced(node):

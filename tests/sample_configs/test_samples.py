@@ -22,12 +22,24 @@ MEMBERS = {
     "minimal.toml": ("127.0.0.1:51450", "127.0.0.2:51450"),
     "three-managers.toml": ("192.0.2.11:51450", "192.0.2.12:51450", "192.0.2.13:51450"),
     "three-managers.conf": ("192.0.2.11:51450", "192.0.2.12:51450", "192.0.2.13:51450"),
-    "htcondor-drop-in.conf": ("192.0.2.1:51450", "192.0.2.2:51450"),
+    "htcondor-fixed-port.conf": ("192.0.2.1:51450", "192.0.2.2:51450"),
+    "htcondor-shared-port.conf": ("192.0.2.1:9618", "192.0.2.2:9618"),
+    "htcondor-metaknobs.conf": ("192.0.2.1:9618", "192.0.2.2:9618"),
     "manual-7.8.conf": ("127.0.0.1:51450", "127.0.0.2:51450"),
     "annotated.conf": ("127.0.0.1:51450",),
 }
-#: What condor_master reads too, so that it starts had and the controllee.
-OF_CONDOR_MASTER = {"htcondor-drop-in.conf", "manual-7.8.conf"}
+
+#: Those of a real pool, where condor_master starts the daemons and the negotiator.
+MASTERS = {
+    "htcondor-fixed-port.conf",
+    "htcondor-shared-port.conf",
+    "htcondor-metaknobs.conf",
+    "manual-7.8.conf",
+}
+#: What is added to one of those.
+ADDITIONS = ("htcondor-drop-in.conf", "htcondor-spawn.conf")
+#: For machines without our daemons.
+NO_MEMBERS = ("other-machines.conf", "htcondor-other-machines.conf")
 
 
 def on_host(name, host, **environment):
@@ -42,7 +54,7 @@ def on_host(name, host, **environment):
 def test_no_sample_is_forgotten():
     """Every configuration file of the folder is in a test of this file."""
     files = {path.name for pattern in ("*.toml", "*.conf") for path in SAMPLES.glob(pattern)}
-    assert files == set(MEMBERS) | {"other-machines.conf"}
+    assert files == set(MEMBERS) | set(ADDITIONS) | set(NO_MEMBERS)
 
 
 @pytest.mark.parametrize("name", MEMBERS)
@@ -53,8 +65,7 @@ def test_sample_serves_every_member(name):
         settings = on_host(name, entry.partition(":")[0], **environment)
         assert tuple(member.name for member in settings.members) == MEMBERS[name]
         assert settings.me.name == entry
-        assert (settings.control.kind is ControlKind.MASTER) == (name in OF_CONDOR_MASTER)
-        assert settings.control.kind in {ControlKind.MASTER, ControlKind.SPAWN}
+        assert settings.control.kind is (ControlKind.MASTER if name in MASTERS else ControlKind.SPAWN)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +106,9 @@ def test_manuals_sample():
 REPLICAS = {
     "three-managers.toml": ("192.0.2.11:41450", "192.0.2.12:41450", "192.0.2.13:41450"),
     "three-managers.conf": ("192.0.2.11:41450", "192.0.2.12:41450", "192.0.2.13:41450"),
-    "htcondor-drop-in.conf": ("192.0.2.1:41450", "192.0.2.2:41450"),
+    "htcondor-fixed-port.conf": ("192.0.2.1:41450", "192.0.2.2:41450"),
+    "htcondor-shared-port.conf": ("192.0.2.1:9618", "192.0.2.2:9618"),
+    "htcondor-metaknobs.conf": ("192.0.2.1:9618", "192.0.2.2:9618"),
     "manual-7.8.conf": ("127.0.0.1:41450", "127.0.0.2:41450"),
 }
 
@@ -142,14 +155,6 @@ def test_sample_serves_every_replica(name, tmp_path):
         assert elected.shared_hash == settings.shared_hash
 
 
-def test_the_drop_in_copies_with_our_transferer(tmp_path):
-    """In a real pool the program that copies is ours, and HTCondor's version file is where HTCondor looks for it."""
-    settings = replica_on_host("htcondor-drop-in.conf", "192.0.2.1", tmp_path)
-    assert settings.transferer == (str(tmp_path / "usr/bin/had-transferer"),)
-    assert settings.spool == tmp_path / "var/lib/condor/spool"
-    assert settings.paths == (settings.spool / "Accountantnew.log",)
-
-
 def test_both_languages_replicate_the_same(tmp_path):
     """The two samples for three managers mean the same replication."""
     one, other = (
@@ -185,9 +190,10 @@ def test_a_sample_without_replication_needs_no_replication_daemon(name):
     assert not on_host(name, "127.0.0.1", _CONDOR_HAD_SELF=MEMBERS[name][0]).state.use_replication
 
 
-def test_other_machines():
-    """The file for machines without an election daemon loads and names no members."""
-    configuration = load(str(SAMPLES / "other-machines.conf"), environment={})
+@pytest.mark.parametrize("name", NO_MEMBERS)
+def test_other_machines(name):
+    """The files for machines without an election daemon load and name no members."""
+    configuration = load(str(SAMPLES / name), environment={})
     assert configuration.text("HAD_LIST") is None
     assert configuration.get("COLLECTOR_HOST") == ("cm1.example.org", "cm2.example.org")
     assert configuration.problems == configuration.warnings == ()
@@ -217,9 +223,12 @@ def oracle(tmp_path_factory):
     "name",
     [
         "manual-7.8.conf",
-        "other-machines.conf",
+        *NO_MEMBERS,
         "three-managers.conf",
-        "htcondor-drop-in.conf",
+        "htcondor-fixed-port.conf",
+        "htcondor-shared-port.conf",
+        "htcondor-metaknobs.conf",
+        *ADDITIONS,
         "annotated.conf",
     ],
 )
