@@ -1,5 +1,6 @@
 """The controllee in condor_master's hands, and our hand beside it: real processes, below the test's as condor_master."""
 
+import ctypes
 import os
 import signal
 import socket
@@ -17,7 +18,7 @@ from daemoncore.cedar.commands import Command
 from daemoncore.children import Children
 from daemoncore.client import Client
 from daemoncore.inheritance import read_inheritance
-from daemoncore.process import children
+from daemoncore.process import PR_SET_CHILD_SUBREAPER, children
 from daemoncore.security import read_security
 from daemoncore.startup import Options
 from had.control_settings import Control
@@ -100,6 +101,8 @@ class Stage:
 @asynccontextmanager
 async def staged(folder):
     """Run it all for the length of a block; the hand is left to itself then."""
+    # A test before this one may have made this process the heir of its orphans, which this had is not.
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port = listener.socket.getsockname()[1]
     configuration = folder / "had.conf"
