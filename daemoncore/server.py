@@ -111,6 +111,7 @@ class CommandServer:
         *,
         is_kept_open: bool = False,
         has_payload: bool = True,
+        when_lost: Callable[[str], None] | None = None,
     ) -> None:
         """Have a handler called for a command.
 
@@ -121,8 +122,10 @@ class CommandServer:
             is_kept_open: whether the handler goes on with the connection afterwards, if the peer is one of ours.
             has_payload: whether a message follows the handshake. Commands without are never taken in a resumed session,
                 since nothing then proves that the session is the sender's.
+            when_lost: called with the numeric address of a daemon that is none of ours, when it gave the command on a
+                session that we do not know: it is lost, and the daemon negotiates before it gives its next one.
         """
-        self._commands[int(command)] = Registration(level, handler, is_kept_open, has_payload)
+        self._commands[int(command)] = Registration(level, handler, is_kept_open, has_payload, when_lost)
 
     def replace_security(self, security: Security) -> None:
         """Go on with other settings. Sessions are forgotten, since they were made under the old ones."""
@@ -259,6 +262,11 @@ class _Gate:
 
     def valid_commands(self, command: int) -> Sequence[int]:
         return list(self.server.commands_within(Level(self.level_of(command))))
+
+    def lost(self, command: int) -> None:
+        entry = self.server.registration(command)
+        if entry is not None and entry.when_lost is not None:
+            entry.when_lost(self.address)
 
     def refusal(self, command: int, identity: Identity) -> str | None:
         visitor = Visitor(

@@ -113,6 +113,8 @@ class Registration:
     handler: Handler
     is_kept_open: bool
     has_payload: bool
+    #: Hears of the numeric address from which the command came on a session that we do not know.
+    when_lost: Callable[[str], None] | None = None
 
 
 class _RefusedError(Exception):

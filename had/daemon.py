@@ -312,6 +312,7 @@ class Daemon:
         return Reins(
             post=self._driver.post,
             answers=self._hands.answers,
+            members=self._peers,
             heard=self._links.heard,
             is_ours=self._links.is_ours,
             status=lambda: self.status().to_text(),

@@ -75,6 +75,7 @@ from had.events import (
 )
 from had.fitness import Fitness, start_ends_at
 from had.ledger import Ledger, owner
+from had.overheard import Overheard
 from had.peers import Peer, Report, forget_strangers, live_leaders, new_conflicts, relisted
 from had.ranking import Standing, outranks, standing
 from had.speech import Voice, compose, condor_kind, is_quiet, pause_end, spoken
@@ -182,7 +183,7 @@ class Election:
         match event:
             case Heard():
                 self._heard(event)
-            case Linked() | Refused() | Denied():
+            case Linked() | Refused() | Denied() | Overheard():
                 self._reached(event)
             case Persisted(record):
                 self.ledger.persisted(record)
@@ -202,9 +203,8 @@ class Election:
                 self._switchover(event)
             case PauseRequested(request, pause):
                 self._direct(attrs.evolve(self.directive, pause=pause))
-                self._emit(
-                    Answer(request, is_accepted=True, text="automatic failover is paused in the whole pool")
-                )
+                text = "automatic failover is paused in the whole pool"
+                self._emit(Answer(request, is_accepted=True, text=text))
             case ResumeRequested(request):
                 self._direct(attrs.evolve(self.directive, pause=None, hold=None))
                 self._emit(Answer(request, is_accepted=True, text="automatic failover is on"))
@@ -238,8 +238,8 @@ class Election:
         self.ledger.learn(message.epoch)
         self.votes.heard(self, message)
 
-    def _reached(self, event: Linked | Refused | Denied) -> None:
-        """Our own connection to a member told us something of it."""
+    def _reached(self, event: Linked | Refused | Denied | Overheard) -> None:
+        """A connection told us something of a member."""
         peer = self.peers.get(event.peer)
         if peer is None:
             return

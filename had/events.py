@@ -5,9 +5,9 @@ that the daemon, the simulator and the scenario files can make, print and compar
 machine's one clock (CLOCK_BOOTTIME, in the simulator virtual time) unless a name says otherwise. A member of the
 pool is named by its resolved address text, `ip:port`.
 
-Events (what happened): `Heard`, `Linked`, `Refused`, `Denied`, `Persisted`, `PersistFailed`, `ControlleeStarted`,
-`ControlleeExited`, `Reconfigured`, `StopRequested`, `SwitchoverRequested`, `PauseRequested`, `ResumeRequested`,
-`RestartRequested`, `Tick`; and of the node's own replica what is in `ToElection` (`had.custody_events`).
+Events (what happened): `Heard`, `Overheard`, `Linked`, `Refused`, `Denied`, `Persisted`, `PersistFailed`,
+`ControlleeStarted`, `ControlleeExited`, `Reconfigured`, `StopRequested`, `SwitchoverRequested`, `PauseRequested`,
+`ResumeRequested`, `RestartRequested`, `Tick`; and of the node's own replica `ToElection` (`had.custody_events`).
 
 Effects (what to do, never blocking): `Send`, `Persist`, `StartControllee`, `StopControllee`, `RenewLease`,
 `PublishEpoch`, `Answer`, `Finished`; and the two that only observers read: `Transition` and `Note`.
@@ -23,6 +23,7 @@ import attrs
 from had.ballots import LISTED, Electorate, Grant, Vote
 from had.custody_events import ToElection
 from had.election_settings import ElectionSettings, Member
+from had.overheard import Overheard
 from had.transitions import Reason, State
 
 
@@ -224,8 +225,7 @@ class ControlleeStarted:
 class ControlleeExited:
     """The controllee is gone, with every process it started."""
 
-    #: `requested`, `exited`, `signalled`, `killed` or `start_failed` (design: metrics).
-    reason: str
+    reason: str  # requested, exited, signalled, killed or start_failed
     detail: str = ""
 
 
@@ -234,8 +234,7 @@ class Reconfigured:
     """A new configuration is in force."""
 
     settings: ElectionSettings
-    #: The controllee's own settings changed: it is restarted, and an abstention ends.
-    is_hard: bool = False
+    is_hard: bool = False  # the controllee is restarted, and an abstention ends
 
 
 @attrs.frozen
@@ -292,6 +291,7 @@ Event: TypeAlias = (
     | Linked
     | Refused
     | Denied
+    | Overheard
     | Persisted
     | PersistFailed
     | ControlleeStarted

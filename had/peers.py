@@ -14,6 +14,7 @@ import attrs
 
 from had.election_settings import Member
 from had.events import Denied, Linked, Message, Refused, Sighting
+from had.overheard import Overheard
 from had.ranking import Standing, standing_of
 from had.transitions import State
 
@@ -29,6 +30,8 @@ class Peer:
     expires_at: float = -math.inf
     refused_at: float = -math.inf
     denied_at: float = -math.inf
+    #: When a real condor_had there last said that it leads, and could not be understood.
+    overheard_at: float = -math.inf
     #: What our own connection found there: our daemon, HTCondor's, or unknown.
     is_ours: bool | None = None
     #: When our own connection to it was last made.
@@ -57,8 +60,10 @@ class Peer:
             if s.state is State.LEADER or s.wants or s.successor is not None or s.candidacy
         )
 
-    def reached(self, event: Linked | Refused | Denied, now: float, timeout_seconds: float) -> str | None:
-        """Take what our own connection told us of it; return the name of the news, if it is news."""
+    def reached(
+        self, event: Linked | Refused | Denied | Overheard, now: float, timeout_seconds: float
+    ) -> str | None:
+        """Take what a connection told us of it; return the name of the news, if it is news."""
         news = None
         match event:
             case Linked(_, is_ours):
@@ -70,6 +75,8 @@ class Peer:
             case Denied():
                 news = None if self.is_denied(now, timeout_seconds) else "peer_denied"
                 self.denied_at = now
+            case Overheard():
+                self.overheard_at = now
         return news
 
     @property

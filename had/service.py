@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import attrs
 import trio
@@ -36,6 +36,7 @@ from had.events import (
     ResumeRequested,
     SwitchoverRequested,
 )
+from had.overheard import Overheard
 
 ANSWER_SECONDS = 5.0
 """The machine answers a request in its next turn; a loop slower than this is stuck."""
@@ -51,6 +52,8 @@ class Reins:
     post: Callable[[Event], None]
     #: Where the machine's answers to numbered requests go.
     answers: dict[int, Callable[[Answer], None]]
+    #: All other members.
+    members: Callable[[], Iterable[Member]]
     #: A member of ours reached us.
     heard: Callable[[Member], None]
     #: Whether our connection to a member is open and one of ours answered it.
@@ -78,7 +81,7 @@ class Service:
 
     def register(self, server: CommandServer) -> None:
         """Offer every command."""
-        server.register(Command.HAD_ALIVE_CMD, Level.DAEMON, self._alive)
+        server.register(Command.HAD_ALIVE_CMD, Level.DAEMON, self._alive, when_lost=self._alive_lost)
         server.register(Command.HAD_SEND_ID_CMD, Level.DAEMON, self._send_id)
         server.register(Command.HAD_HEARTBEAT, Level.DAEMON, self._heartbeats, is_kept_open=True)
         server.register(Command.HAD_STATUS, Level.READ, self._status)
@@ -92,6 +95,12 @@ class Service:
 
     async def _alive(self, request: Request) -> None:
         self._take(request, ad_of(request), Kind.ALIVE)
+
+    def _alive_lost(self, address: str) -> None:
+        """A real leader spoke to the daemon that ran here before us."""
+        for member in self._reins.members():
+            if member.rpartition(":")[0].strip("[]") == address:
+                self._reins.post(Overheard(member))
 
     async def _send_id(self, request: Request) -> None:
         self._take(request, ad_of(request), Kind.SEND_ID)

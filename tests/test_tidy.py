@@ -38,6 +38,7 @@ SANS_IO = [
             "fitness",
             "ledger",
             "messages",
+            "overheard",
             "peers",
             "pool",
             "ranking",

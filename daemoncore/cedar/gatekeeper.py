@@ -29,6 +29,9 @@ class Gatekeeper(Protocol):
     def valid_commands(self, command: int) -> Sequence[int]:
         """Return the commands for which a session that was made for this one is good."""
 
+    def lost(self, command: int) -> None:
+        """Take note that a daemon which is none of ours gave this command on a session that we do not know."""
+
     def refusal(self, command: int, identity: Identity) -> str | None:
         """Return why this identity may not give this command, or None when it may."""
 

@@ -327,6 +327,8 @@ class ServerConversation:
             )
         )
         if session is None or trouble:
+            if session is None and not has_marker(request):
+                self._gatekeeper.lost(command)
             return Refused(
                 Refusal.SESSION_NOT_FOUND, f"{command_name(command)}: session {identifier!r}: {trouble}"
             )

@@ -5,6 +5,7 @@ import pytest
 import trio
 import trio.testing
 
+from daemoncore.authorization import Level
 from daemoncore.cedar.authentication import Endpoint
 from daemoncore.cedar.classad import ClassAd
 from daemoncore.cedar.commands import Command
@@ -56,6 +57,26 @@ async def test_a_session_is_resumed_and_forgotten_by_a_restart(tmp_path, autojum
             await restarted.call(nursery, client, UPDATE)
     assert denied.value.outcome is Outcome.SESSION_NOT_FOUND
     assert restarted.observer.reasons == ["session_not_found"]
+
+
+@pytest.mark.parametrize("is_ours", [False, True])
+async def test_a_real_daemons_lost_command_is_told_of(tmp_path, autojump_clock, is_ours):
+    """Whoever kept a session with the daemon before loses one command; of one that is none of ours that says something."""
+    values = command_ports.settings(tmp_path)
+    client, lost = command_ports.client(values), []
+    if not is_ours:
+        client.security = attrs.evolve(
+            client.security, ourselves=attrs.evolve(client.security.ourselves, is_marked=False)
+        )
+    port = command_ports.port(values)
+    async with trio.open_nursery() as nursery:
+        await (await port.call(nursery, client, UPDATE)).aclose()
+    restarted = command_ports.port(values)
+    restarted.server.register(UPDATE, Level.DAEMON, restarted.take_ad, when_lost=lost.append)
+    async with trio.open_nursery() as nursery:
+        with pytest.raises(Denied):
+            await restarted.call(nursery, client, UPDATE)
+    assert lost == ([] if is_ours else ["127.0.0.1"])
 
 
 async def test_a_query_is_answered_in_one_message(tmp_path, autojump_clock):

@@ -211,7 +211,7 @@ def test_exit_status_of_questions(make_pool, arguments):
         ({"HAD_LIST": None}, ["HAD_LIST", "not set"]),
         ({"HAD_LIST": "127.0.0.1:port"}, ["HAD_LIST", "127.0.0.1:port"]),
         ({"KEEPER": None}, ["KEEPER"]),
-        ({"HAD_USE_SHARED_PORT": True}, ["HAD_USE_SHARED_PORT"]),
+        ({"HAD_UPDATE_INTERVAL": "5m"}, ["HAD_UPDATE_INTERVAL", "5m"]),
     ],
 )
 @pytest.mark.parametrize("arguments", [[], ["--check"]])

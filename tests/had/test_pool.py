@@ -7,6 +7,7 @@ import pytest
 
 from had import pool
 from had.events import Hold, Message
+from had.overheard import Overheard
 from had.peers import Peer, Report, live_leaders
 from had.transitions import Reason, State
 from tests.had.speakers import MEMBERS, SETTINGS, A, B, C, T, by_member, heard, said, saw, settings
@@ -358,6 +359,19 @@ def test_who_knows_a_real_member_listens_for_its_interval():
     """From the start on, and not at all among ours."""
     assert pool.listens_until(by_member(real_leader()), 3.0, settings()) == 53.0
     assert pool.listens_until(by_member(heard(A, 11.0)), 3.0, settings()) == -math.inf
+
+
+@pytest.mark.parametrize(
+    ("overheard_at", "until"),
+    # Started at 3, with an interval of 50 seconds.
+    [(5.0, 53.0), (18.0, 53.0), (30.0, 30.0 + 25.0 + T), (52.0, 52.0 + 25.0 + T), (98.0, 103.0)],
+)
+def test_a_real_leaders_lost_word_is_waited_for_to_be_followed_by_another(overheard_at, until):
+    """Half an interval and T more, but never beyond a second interval; also while nothing else is known of it."""
+    for peer in (real_leader(), Peer(A)):
+        peer.overheard_at = -math.inf
+        peer.reached(Overheard(peer.member), overheard_at, T)
+        assert pool.listens_until(by_member(peer), 3.0, settings()) == until
 
 
 BOTH_DEAF = [heard(A, 11.0, sightings=(saw(C),)), heard(C, 11.0, sightings=(saw(A),))]

@@ -5,6 +5,7 @@ import pytest
 import trio
 import trio.testing
 
+from daemoncore.address import Address
 from daemoncore.cedar.authentication import Identity
 from daemoncore.cedar.classad import ClassAd
 from daemoncore.cedar.commands import Command
@@ -46,7 +47,7 @@ class Rig:
         self.news, self._receive = trio.open_memory_channel(1000)
         self.lines = []
         self.link = ReplicaLink(
-            address,
+            lambda: Address.parse(address()),
             SINFUL,
             lambda: client,
             self.news.send_nowait,

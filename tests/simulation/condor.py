@@ -11,6 +11,7 @@ master ends that one and starts another a second later, which lives until condor
 from __future__ import annotations
 
 from had import election_settings, events
+from had.overheard import Overheard
 from had.transitions import State
 from tests.simulation.invariants import Watch
 from tests.simulation.network import PROCESS_DOWN, PROCESS_FROZEN, PROCESS_UP, Network
@@ -74,6 +75,8 @@ class CondorNode:
         self.is_busy = False
         self._is_due = False
         self._inbox: list[events.Heard] = []
+        #: The start of each daemon of ours with which there is a session.
+        self._sessions: dict[str, int] = {}
         self._timers: list[Timer] = []
         self._negotiator: Timer | None = None
         network.nodes[self.name] = self
@@ -105,6 +108,7 @@ class CondorNode:
         self.alive.clear()
         self.elected.clear()
         self._inbox.clear()
+        self._sessions.clear()
         self._child_off()
         self.network.open_all(self.name, self.settings.others)
         self._fire()
@@ -261,8 +265,21 @@ class CondorNode:
 
     def _arrive(self, target: str, heard: events.Heard) -> None:
         node = self.network.nodes[target]
-        if node.is_host_up and (self.name, target) not in self.network.one_way:
-            node.receive(heard)
+        if not node.is_host_up or (self.name, target) in self.network.one_way:
+            return
+        if self._is_lost(target, node):
+            # The daemon has a number for its start; another condor_had that cannot read it says nothing of it.
+            if heard.kind is events.Kind.ALIVE and node.process == PROCESS_UP:
+                node.receive(Overheard(self.name))
+            return
+        node.receive(heard)
+
+    def _is_lost(self, target: str, node: object) -> bool:
+        """Whether a message goes out on a session with the daemon that ran there before; the next one negotiates."""
+        number = getattr(node, "instance", 0)
+        known = self._sessions.get(target, number)
+        self._sessions[target] = number
+        return known != number
 
     # --- the master and its negotiator --------------------------------------------------------------------------
 

@@ -101,6 +101,8 @@ class OpenGate:
     commands: tuple = ()
     denial: str | None = None
     without_payload: tuple = ()
+    #: What was given on sessions that nobody knows.
+    lost_commands: list = attrs.field(factory=list)
 
     def knows(self, command):
         return command in self.commands
@@ -119,6 +121,9 @@ class OpenGate:
 
     def refusal(self, command, identity):
         return self.denial
+
+    def lost(self, command):
+        self.lost_commands.append(command)
 
 
 def dice(connection):
