@@ -85,15 +85,14 @@ def listens_until(peers: Peers, started_at: float, settings: ElectionSettings) -
     """Until when a node that has known no leader since its start must listen before it leads.
 
     A real condor_had that waits for a dead member answers nobody for T, so that it may be found late. Its first word may
-    be lost, for it speaks on the session that it had with the daemon before ours; the next one comes half an interval
-    later. Whoever only pretends that delays us by no more than a second interval.
+    be lost, for it speaks on the session that it had with the daemon before ours; two more fit into an interval after
+    that. Whoever only pretends that delays us by no more than a second interval.
     """
     interval = settings.condor_interval_seconds
     overheard_at = max((p.overheard_at for p in peers.values()), default=-math.inf)
     if overheard_at == -math.inf and not any(p.is_ours is False for p in peers.values()):
         return -math.inf
-    next_word_at = overheard_at + interval / 2 + settings.timeout_seconds
-    return min(max(started_at + interval, next_word_at), started_at + 2 * interval)
+    return min(max(started_at, overheard_at), started_at + interval) + interval
 
 
 def condor_leaders(peers: Peers, now: float, settings: ElectionSettings) -> list[Peer]:
