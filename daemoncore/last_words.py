@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from daemoncore.config import ConfigurationError, load
+from daemoncore.config import ConfigurationError
+from daemoncore.config.configuration import read
 from daemoncore.daemon_events import LIFE_EVENTS
 from daemoncore.event_log import EventLog
 from daemoncore.log import DaemonLog, serve_logger
@@ -29,7 +30,7 @@ def write_last_words(
         sentences: the reasons.
     """
     try:
-        configuration = load(
+        configuration = read(
             options.config, subsystem=subsystem, local_name=options.local_name, environment=environment
         )
     except ConfigurationError:

@@ -117,11 +117,25 @@ async def _ask(
         detail = f"nothing came within {timeout_seconds:g} s"
         return Answer(target.entry, failure=Failure.TIMEOUT, detail=detail)
     except CallFailed as error:
-        return Answer(target.entry, failure=_failure_of(error), detail=error.reason)
+        failure = _failure_of(error)
+        if failure is Failure.PROTOCOL and await _is_condor(target.address, caller, timeout_seconds):
+            failure = Failure.UNKNOWN_COMMAND
+        return Answer(target.entry, failure=failure, detail=error.reason)
     except (WireError, documents.DocumentError) as error:
         return Answer(target.entry, failure=Failure.PROTOCOL, detail=str(error))
     seconds = trio.current_time() - began
     return Answer(target.entry, document, status, seconds=seconds, received_at=(began_at + time.time()) / 2)
+
+
+async def _is_condor(address: Address, caller: Client, timeout_seconds: float) -> bool:
+    """Whether a daemon of HTCondor's is there, which hangs up without a word on a command that it does not know."""
+    try:
+        with trio.fail_after(timeout_seconds):
+            look = await caller.connect(address, Command.DC_AUTHENTICATE, asked_about=Command.DC_NOP_READ)
+            async with look:
+                return not look.peer.is_ours
+    except (CallFailed, trio.TooSlowError):
+        return False
 
 
 async def _fetch(address: Address, command: Command, caller: Client) -> str:

@@ -113,6 +113,10 @@ def test_why_it_does_not_start_is_in_the_log_too(tmp_path, monkeypatch):
     lines = log.read_text().splitlines()
     assert 'start_refused error="had.toml: HAD_LIST is not set"' in lines[0]
     assert "CONDOR_INHERIT cannot be read" in lines[1]
+    configuration.write_text(f"LOG = {tmp_path}\nHAD_CONNECTION_TIMEOUT = 5m\n")
+    assert main(program(load=refuse), []) == CONFIGURATION_REFUSED
+    lines = log.read_text().splitlines()
+    assert len(lines) == 3
     configuration.write_text("this is no configuration\n")
     assert main(program(load=refuse), []) == CONFIGURATION_REFUSED
     assert log.read_text().splitlines() == lines

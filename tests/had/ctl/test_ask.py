@@ -2,11 +2,13 @@
 
 import time
 
+import attrs
 import pytest
 import trio
 
 from daemoncore.address import Address
 from daemoncore.authorization import Level
+from daemoncore.cedar.authentication import Endpoint
 from daemoncore.cedar.classad import ClassAd
 from daemoncore.cedar.commands import Command
 from daemoncore.client import Client
@@ -116,6 +118,28 @@ async def test_a_member_that_does_not_know_the_question_is_told_apart(security, 
     answer = await asked(security, await serve(nursery, security))
     assert answer.failure is Failure.UNKNOWN_COMMAND
     assert answer.failure.word == "protocol"
+
+
+@pytest.mark.parametrize(
+    ("is_marked", "failure"), [(False, Failure.UNKNOWN_COMMAND), (True, Failure.PROTOCOL)]
+)
+async def test_a_real_daemon_that_hangs_up_is_told_apart(security, nursery, is_marked, failure):
+    """HTCondor's daemons close the connection on a command that they do not have; a second look shows what they are."""
+    theirs = attrs.evolve(security, ourselves=attrs.evolve(security.ourselves, is_marked=is_marked))
+    server, calls = CommandServer(theirs, Deaf()), []
+
+    async def handler(stream):
+        calls.append(stream)
+        if len(calls) == 1:
+            await stream.receive_some()
+            await stream.aclose()
+        else:
+            await server.serve_connection(
+                stream, address=HOST, endpoint=Endpoint(HOST, stream.socket.getsockname()[1])
+            )
+
+    target, _ = await listen(nursery, handler)
+    assert (await asked(security, target)).failure is failure
 
 
 @pytest.mark.parametrize("said", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\xff" * 100, b""])
