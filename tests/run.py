@@ -1,7 +1,8 @@
 """Runs all tests, the fast ones first, and ends with one line of counts: `python -m tests.run`.
 
 One phase is one pytest. Tests that measure time have the machine to themselves; the others use both cores, and those with
-real daemons, which mostly wait, a little more. The fire runs several pools at once by itself. Options on the command line
+real daemons, which mostly wait, a little more. The fire runs several pools at once by itself. The last phase
+needs a real HTCondor; without one its tests are skipped at once. Options on the command line
 go to every phase, as in `python -m tests.run -k election`.
 """
 
@@ -16,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
-APART = ("scenarios", "simulation", "end_to_end")
+APART = ("scenarios", "simulation", "end_to_end", "real")
 """Folders of tests with a phase of their own; everything else is a unit test. The bench is no test."""
 
 END_TO_END = ["tests/end_to_end", "--ignore=tests/end_to_end/chaos"]
@@ -33,6 +34,7 @@ PHASES = {
     "end to end": [*END_TO_END, *SHARED, "-n", "3"],
     "end to end, timed": [*END_TO_END, *TIMED],
     "fire": ["tests/end_to_end/chaos"],
+    "real": ["tests/real", "-n", "3", "--dist", "loadgroup"],
 }
 
 NO_TESTS_COLLECTED = 5

@@ -27,12 +27,12 @@ def host_facts(knob: Callable[[str], str]) -> dict[str, Fact]:
     """Return the facts of this host by upper-case name.
 
     Args:
-        knob: gives the expanded text of a knob, empty when it is not set; DEFAULT_DOMAIN_NAME and
+        knob: gives the expanded text of a knob, empty when it is not set; NETWORK_HOSTNAME, DEFAULT_DOMAIN_NAME and
             NETWORK_INTERFACE change what a host is called.
     """
     return {
-        "HOSTNAME": lambda: full_host_name("").partition(".")[0],
-        "FULL_HOSTNAME": lambda: full_host_name(knob("DEFAULT_DOMAIN_NAME")),
+        "HOSTNAME": lambda: (knob("NETWORK_HOSTNAME") or full_host_name("")).partition(".")[0],
+        "FULL_HOSTNAME": lambda: full_host_name(knob("DEFAULT_DOMAIN_NAME"), knob("NETWORK_HOSTNAME")),
         "IPV4_ADDRESS": lambda: own_address(4, knob("NETWORK_INTERFACE")),
         "IPV6_ADDRESS": lambda: own_address(6, knob("NETWORK_INTERFACE")),
         "IP_ADDRESS": lambda: ip_address(knob("NETWORK_INTERFACE")),
@@ -65,19 +65,28 @@ def process_facts(subsystem: str, local_name: str, root_file: str) -> dict[str, 
     return facts
 
 
-def full_host_name(default_domain: str) -> str:
-    """The host's name with its domain, if the kernel, the resolver or DEFAULT_DOMAIN_NAME knows one."""
-    name = os.uname().nodename
+def full_host_name(default_domain: str, given: str = "") -> str:
+    """The host's name with its domain, if the kernel, the resolver or DEFAULT_DOMAIN_NAME knows one.
+
+    Args:
+        default_domain: DEFAULT_DOMAIN_NAME.
+        given: NETWORK_HOSTNAME, which is believed without asking anybody (HTCondor, ipv6_hostname.cpp).
+    """
+    name = given or os.uname().nodename
     if "." in name:
         return name
-    try:
-        canonical = socket.getaddrinfo(name, None, flags=socket.AI_CANONNAME)[0][3]
-    except OSError:
-        canonical = name
+    canonical = name if given else _canonical(name)
     # A hosts file that answers with localhost knows less than the kernel.
     if "." in canonical and canonical.partition(".")[0].lower() == name.lower():
         return canonical
     return f"{name}.{default_domain.lstrip('.')}" if default_domain else name
+
+
+def _canonical(name: str) -> str:
+    try:
+        return socket.getaddrinfo(name, None, flags=socket.AI_CANONNAME)[0][3]
+    except OSError:
+        return name
 
 
 def ip_address(interface: str) -> str:

@@ -107,6 +107,13 @@ NETWORK: tuple[Knob, ...] = (
     Knob(
         "NO_DNS", Kind.BOOLEAN, "false", "Whether names are made from addresses, without DNS.", daemons=_ALL
     ),
+    Knob(
+        "NETWORK_HOSTNAME",
+        Kind.STRING,
+        None,
+        "What this host is called, `$(FULL_HOSTNAME)`, whatever the kernel and DNS say.",
+        daemons=_ALL,
+    ),
     Knob("DEFAULT_DOMAIN_NAME", Kind.STRING, None, "Domain of host names that have none.", daemons=_ALL),
 )
 

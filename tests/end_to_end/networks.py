@@ -108,6 +108,10 @@ class Namespaces:
         """Return the command that runs a program on a host; it becomes the program, so the process id is its."""
         return ["ip", "netns", "exec", self._names[index], *argv]
 
+    def place(self, index):
+        """Return the file that is a host's network, as /proc/PID/ns/net is for a process on it."""
+        return f"/run/netns/{self._names[index]}"
+
     def pids(self, index):
         """Return the processes that live on a host; the dead ones that nobody has waited for are left out."""
         return {int(word) for word in _ip("netns", "pids", self._names[index]).split()}

@@ -229,6 +229,8 @@ def test_environment_wins_like_htcondors(oracle, tmp_path):
     [
         "",
         "DEFAULT_DOMAIN_NAME = example.org\n",
+        "NETWORK_HOSTNAME = cm1.example.org\n",
+        "NETWORK_HOSTNAME = cm1\nDEFAULT_DOMAIN_NAME = example.org\n",
         "NETWORK_INTERFACE = 127.0.0.2\n",
         "NETWORK_INTERFACE = lo\n",
     ],
