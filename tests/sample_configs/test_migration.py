@@ -46,10 +46,11 @@ use EXPERIMENTAL : HADReplication(NEGOTIATOR, cm2.example.org, 51450, 41450)
 
 @pytest.fixture
 def spool(tmp_path):
-    """An empty SPOOL, and the environment that names it."""
-    folder = tmp_path / "spool"
+    """An empty SPOOL and a program that copies, and the environment that names them: the samples' are not on this host."""
+    folder, program = tmp_path / "spool", tmp_path / "had-transferer"
     folder.mkdir()
-    return {"PWD": "/nowhere", "_CONDOR_SPOOL": str(folder)}
+    program.touch(mode=0o755)
+    return {"PWD": "/nowhere", "_CONDOR_SPOOL": str(folder), "_CONDOR_TRANSFERER": str(program)}
 
 
 def network(host):
@@ -104,18 +105,18 @@ def test_three_lines_change_nothing_but_the_programs(name, tmp_path, spool):
     assert after == before
     assert configuration.text("HAD") == f"{PROGRAMS}/had"
     assert configuration.text("REPLICATION") == f"{PROGRAMS}/had-replication"
+    without = {"PWD": "/nowhere"}
+    assert load(str(path), environment=without).text("TRANSFERER") == f"{PROGRAMS}/had-transferer"
     port = after.me.numeric.port
     the_two_are_members(path, spool, port, 41450 if port == 51450 else port)
 
 
 @pytest.mark.parametrize("name", POOLS)
 def test_the_programs_are_named_by_nothing_else(name, tmp_path, spool):
-    """The transferer is ours exactly when the lines say so, and the names behind a shared port stay HTCondor's."""
-    program = tmp_path / "had-transferer"
-    program.touch(mode=0o755)
+    """The state and the names behind a shared port stay HTCondor's; the program that copies is the one that is named."""
     path = pool_file(tmp_path, name, "htcondor-drop-in.conf")
-    settings = replicated(path, "192.0.2.1", {**spool, "_CONDOR_TRANSFERER": str(program)})
-    assert settings.transferer == (str(program),)
+    settings = replicated(path, "192.0.2.1", spool)
+    assert settings.transferer == (spool["_CONDOR_TRANSFERER"],)
     assert settings.paths == (settings.spool / "Accountantnew.log",)
     assert settings.me.numeric.sock == (None if name == "htcondor-fixed-port.conf" else "replication")
     assert elected(path, "192.0.2.1", spool)[0].me.numeric.sock == (
