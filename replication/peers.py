@@ -66,6 +66,8 @@ class Peer:
     gave_gid: int | None = None
     #: Of a real one: under this gid it writes a history of its own, which began before our state (`take_condor`).
     parted_gid: int | None = None
+    #: Of a real one: what it last said that it holds as a backup, or what was fetched from it.
+    backed: Point | None = None
 
     def is_news(self, report: Report) -> bool:
         """Whether a report is later than the last one of the same replica."""
@@ -91,6 +93,7 @@ class Peer:
         self.version, self.fingerprint = Version.adopted(point), ""
         self.is_leading = is_leading
         if not is_leading:
+            self.backed = point
             return
         if own is not None and own.version.gid == point.gid != self.gave_gid:
             is_ours = own.version.point == point and own.held.is_acknowledged
@@ -102,10 +105,15 @@ class Peer:
         """Whether this real one writes a history of its own under the gid of a version."""
         return self.parted_gid == version.gid
 
+    def has_lacked(self, version: Version) -> bool:
+        """Whether this real one is known to have had less of a version's leadership before it went on under its gid."""
+        backed = self.backed
+        return backed is not None and backed.gid == version.gid and backed.clock < version.clock
+
     def gave(self, version: Version) -> None:
         """What stands here came from it, or is what it has."""
         self.succeeded()
-        self.gave_gid, self.parted_gid = version.gid, None
+        self.gave_gid, self.parted_gid, self.backed = version.gid, None, version.point
 
     def is_gone(self, now: float) -> None:
         """Nobody listens there: whoever speaks next from there may have lost its memory, its count of starts too."""
@@ -286,7 +294,8 @@ def is_contained(own: Own | None, new: Held, condor: Peer | None = None) -> bool
     """Whether taking a version loses nothing of ours: it grew out of our bytes (hard case 21).
 
     What HTCondor numbered may be two states with one name. It counts as contained only if another node was seen to
-    hold these very bytes. So does what goes on under a gid of ours at a real condor_replication.
+    hold these very bytes. So does what goes on under a gid of ours at a real condor_replication, unless that one is known
+    to have had less of it: then it writes beside what we and others of ours hold.
 
     Args:
         own: what this node holds.
@@ -296,7 +305,8 @@ def is_contained(own: Own | None, new: Held, condor: Peer | None = None) -> bool
     if own is None or own.fingerprint == fingerprint(new.files):
         return True
     if condor is not None and own.version.gid == new.version.gid:
-        return own.held.is_acknowledged and not condor.has_parted_from(own.version)
+        is_beside = condor.has_parted_from(own.version) or condor.has_lacked(own.version)
+        return own.held.is_acknowledged and not is_beside
     # A cut lineage may name our leadership and not any more the one that wrote our bytes, if nothing was written for long.
     is_cut = len(new.version.lineage) == LINEAGE_LIMIT and bool(own.version.lineage)
     if is_cut and own.version.point != new.version.point and new.version.has(own.version.point):

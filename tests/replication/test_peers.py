@@ -366,6 +366,26 @@ def test_htcondors_number_is_trusted_only_with_the_bytes_seen():
     assert is_contained(Own.of(seen), child)
 
 
+@pytest.mark.parametrize(
+    ("backed", "contained"),
+    [
+        (None, True),  # restarted since: nothing is remembered of it
+        (Point(10, 50), True),
+        (Point(9, 60), True),  # of another leadership, and then it fetched this one
+        (Point(10, 10), False),
+    ],
+)
+def test_a_real_one_that_had_less_goes_on_beside_us(backed, contained):
+    """Cut off with an old copy it leads under our gid to a larger clock: what we wrote since is kept, though others have it."""
+    real, mine = Peer(C, is_ours=False), Own.of(held("x", "10.50", "5.2", acknowledged=Point(10, 50)))
+    if backed is not None:
+        real.take_condor(backed, 1.0, mine, is_leading=False, settings=SETTINGS)
+    real.take_condor(Point(10, 60), 2.0, mine, is_leading=True, settings=SETTINGS)
+    assert is_contained(mine, held("y", "10.60", is_rooted=False), real) is contained
+    real.gave(version("10.60", is_rooted=False))
+    assert is_contained(mine, held("y", "10.61", is_rooted=False), real)
+
+
 @given(
     st.lists(st.integers(0, INTEGER_LIMIT), max_size=5)
     | st.lists(st.integers(INTEGER_LIMIT - 300, INTEGER_LIMIT), max_size=300),
