@@ -17,9 +17,9 @@ COLUMNS = ("cold start", "host dies", "takes commands", "primary returns", "two 
 PATIENCE = 180
 
 
-def measure(release, kinds, control):
+def measure(release, kinds, control, settings):
     """Return one run's figures, in the order of the columns."""
-    pool = Pool(release, kinds, control=control)
+    pool = Pool(release, kinds, control=control, settings=settings)
     try:
         primary, other = pool.managers[:2]
         began = pool.start()
@@ -47,15 +47,17 @@ def main(arguments=None):
     )
     parser.add_argument("pools", nargs="*", default=["oo/auto", "oo/spawn", "or/auto", "ro/auto", "rr/auto"])
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting for all")
     words = parser.parse_args(arguments)
     release, why_not = find_release()
     if why_not:
         print(f"a real HTCondor is needed: {why_not}", file=sys.stderr)
         return 2
+    settings = dict(text.split("=", 1) for text in words.set)
     print(f"| pool | {' | '.join(COLUMNS)} |", flush=True)
     for name in words.pools:
         kinds, _, control = name.partition("/")
-        runs = [measure(release, kinds, control or "auto") for _ in range(words.runs)]
+        runs = [measure(release, kinds, control or "auto", settings) for _ in range(words.runs)]
         cells = [f"{min(c):.1f}/{statistics.median(c):.1f}/{max(c):.1f}" for c in zip(*runs, strict=True)]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
     return 0

@@ -118,6 +118,12 @@ def test_condor_off_and_on_of(settled, words):
 def test_the_manuals_shutdown(settled):
     """The manual's order of commands ends every negotiator; condor_on -negotiator then starts one where it is given."""
     primary, other = settled.managers
+    # -all means the masters that the collector knows just then.
+    settled.wait(
+        lambda: len(primary.tool("condor_status", "-master", "-af", "Name", check=False).split()) == 2,
+        BOUND,
+        "the ads of both masters",
+    )
     for words in (("-negotiator",), ("-subsystem", "replication"), ("-subsystem", "had")):
         primary.tool("condor_off", "-all", *words)
     settled.wait(lambda: not settled.watch.running(), BOUND, "no negotiator runs")
