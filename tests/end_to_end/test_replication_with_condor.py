@@ -16,6 +16,12 @@ from tests.end_to_end.networks import Loopback, Namespaces
 from tests.end_to_end.replica import value_in
 
 EPOCH, NEXT_EPOCH = 129, 257
+#: Where there is a real one, each story is told a second time.
+REAL = (
+    [pytest.param("real", marks=[pytest.mark.real, pytest.mark.root])]
+    if shutil.which("condor_replication")
+    else []
+)
 NEGOTIATED_BY_NOBODY = {
     **dict.fromkeys(
         [f"SEC_DEFAULT_{what}" for what in ("AUTHENTICATION", "ENCRYPTION", "INTEGRITY", "NEGOTIATION")],
@@ -88,14 +94,12 @@ class Mixed:
         assert not self.ours.logged("handler_failed")
 
 
-@pytest.fixture(params=["double", pytest.param("real", marks=[pytest.mark.real, pytest.mark.root])])
+@pytest.fixture(params=["double", *REAL])
 def mixed(make_pool, request):
     """Make a pool of one of each, `mixed()`; nothing runs yet."""
     pools = []
     kind, network = CondorReplica, Loopback
     if request.param == "real":
-        if shutil.which("condor_replication") is None:
-            pytest.skip("there is no condor_replication on PATH")
         kind, network = RealReplica, Namespaces
 
     def make(security=KEYED, **knobs):
