@@ -2,7 +2,7 @@
 
 The ad is made when it is asked for, so the answer is true also while no collector can be reached. A query's constraint is
 evaluated as a collector does it, with the ad's own values; one that needs more of the ClassAd language than there is
-here (`daemoncore.config.expressions`) holds, so that too much is shown and nothing is hidden. `Projection` is only an
+here (`daemoncore.config.expressions`), or is long, holds, so that too much is shown and nothing is hidden. `Projection` is only an
 economy, and is not taken up.
 """
 
@@ -20,8 +20,8 @@ from daemoncore.payloads import ad_of
 from daemoncore.server import CommandServer
 from daemoncore.server_connection import Request
 
-MAXIMUM_CONSTRAINT: Final = 10_000
-"""Characters of a constraint that are read; nobody types more."""
+MAXIMUM_CONSTRAINT: Final = 1000
+"""Characters of a constraint that are evaluated, which the loop waits for; a longer one holds. Nobody types more."""
 
 _BY_TARGET: Final = (Command.QUERY_GENERIC_ADS, Command.QUERY_MULTIPLE_ADS)
 """These ask for the types that TargetType lists."""

@@ -6,10 +6,12 @@ for a collector that cannot be reached, and what it gets when it returns is news
 ad on the same connection, as DCCollector::sendUpdate does it; a collector never answers.
 
 Nobody waits for a collector. Each has a task of its own; names are looked up in threads of ours alone; each try and each
-sending has a deadline; after a failure the pauses grow from one second to a minute, and only a change cuts one short. A
+sending has a deadline, and an address that let one pass is the last to be tried again; after a failure the pauses grow from one second to a minute, and only a change cuts one short. A
 collector's failure is worth a line once for each reason, until it takes an ad again.
 
-When the daemon ends, the ad is taken back where it was taken, for as long as the end may wait.
+When the daemon ends, the ad is taken back where it was taken, for as long as the end may wait. It is also taken back when
+an entry leaves COLLECTOR_HOST. Another entry may lead to the same collector, by a name or by another of its addresses, so
+all are told again after that.
 """
 
 from __future__ import annotations
@@ -114,6 +116,9 @@ class Outlet:
         #: The last of them, which is what is to be taken back.
         self._sent_ad = ClassAd()
         self._is_retiring = False
+        self._is_up = False
+        #: Addresses of the collector's name that let a deadline pass, the last one at the end.
+        self._silent: list[Address] = []
         self.is_done = trio.Event()
         #: Why the last try failed; None after one that did not, empty before the first.
         self._told: str | None = ""
@@ -122,6 +127,17 @@ class Outlet:
     def changed(self) -> None:
         """What the ad says has changed."""
         self._news.set()
+
+    def respell(self, collector: Collector) -> None:
+        """Go by what COLLECTOR_HOST now calls the same address."""
+        if collector != self._collector:
+            self._collector = collector
+            self._means.metrics.collector_up(collector.entry, is_up=self._is_up)
+
+    @property
+    def sent_name(self) -> str:
+        """The name of the last ad that was handed to the network; empty if there was none."""
+        return self._sent_ad.get_string("Name", "")
 
     def retire(self) -> None:
         """Take the ad back, if the collector ever got it, and end after one try."""
@@ -165,6 +181,7 @@ class Outlet:
         has_sent = self._sent_count > sent_before
         has_lasted = has_sent and trio.current_time() >= began + SETTLED_SECONDS
         self._short_lived = 0 if has_lasted else self._short_lived + 1
+        self._is_up = False
         if not self._is_retiring:
             self._means.metrics.collector_up(self._collector.entry, is_up=False)
             if failure is not None and (not has_sent or self._short_lived >= SHORT_LIVED_IN_A_ROW):
@@ -185,16 +202,23 @@ class Outlet:
 
     async def _connect(self, command: int) -> Connection:
         means, address = self._means, self._collector.address
-        seconds = means.try_seconds()
+        seconds, number = means.try_seconds(), None
         with trio.move_on_after(seconds):
             failure: CallFailed = Unreachable(address, "the name has no address")
-            for number in await means.numbers_of(address):
+            for number in self._in_turn(await means.numbers_of(address)):
                 try:
                     return await means.client().connect(number, command)
                 except CallFailed as error:
                     failure = error
             raise failure
+        if number is not None:
+            self._silent = [one for one in self._silent if one != number] + [number]
         raise TimedOut(address, f"no connection within {seconds:g} s")
+
+    def _in_turn(self, numbers: Sequence[Address]) -> list[Address]:
+        """Return the addresses in the order in which to try them: a silent one would take all the time of a try."""
+        self._silent = [number for number in self._silent if number in numbers]
+        return [number for number in numbers if number not in self._silent] + self._silent
 
     async def _converse(self, connection: Connection, command: int) -> None:
         """Send what there is to send until the connection ends, or the last word was said.
@@ -257,6 +281,7 @@ class Outlet:
 
     def _delivered(self, address: Address) -> None:
         means, entry = self._means, self._collector.entry
+        self._is_up = True
         means.metrics.collector_up(entry, is_up=True)
         means.metrics.collector_updated(entry)
         if self._told is not None and self._short_lived < SHORT_LIVED_IN_A_ROW:
@@ -274,7 +299,7 @@ class Advertiser:
     def __init__(self, means: Means) -> None:
         self._means = means
         self._settings = means.settings()
-        self._outlets: dict[Collector, Outlet] = {}
+        self._outlets: dict[Address, Outlet] = {}
         self._nursery: trio.Nursery | None = None
         self._essence: Hashable = None
 
@@ -304,16 +329,27 @@ class Advertiser:
         nursery, collectors = self._nursery, self._settings.collectors
         if nursery is None:
             return
-        self._drop(tuple(set(self._outlets) - set(collectors)))
+        self._drop(tuple(set(self._outlets) - {collector.address for collector in collectors}))
         self._means.metrics.collectors_changed([collector.entry for collector in collectors])
         for collector in collectors:
-            if collector not in self._outlets:
-                self._outlets[collector] = Outlet(collector, self._means)
-                nursery.start_soon(self._outlets[collector].run)
+            outlet = self._outlets.get(collector.address)
+            if outlet is None:
+                self._outlets[collector.address] = outlet = Outlet(collector, self._means)
+                nursery.start_soon(self._run, outlet)
+            outlet.respell(collector)
 
-    def _drop(self, collectors: Sequence[Collector]) -> None:
-        for collector in collectors:
-            self._outlets.pop(collector).retire()
+    async def _run(self, outlet: Outlet) -> None:
+        await outlet.run()
+        # It took its ad back, perhaps from a collector that another one has told under the same name.
+        if outlet.sent_name == self._settings.name:
+            # A collector may read two connections in any order; this lets it read the last word first.
+            await trio.sleep(SHORTEST_PAUSE_SECONDS)
+            for other in self._outlets.values():
+                other.changed()
+
+    def _drop(self, addresses: Sequence[Address]) -> None:
+        for address in addresses:
+            self._outlets.pop(address).retire()
 
     async def retire(self) -> None:
         """Take the ad back wherever it is, as far as that is done in a moment."""

@@ -5,8 +5,9 @@ in stand-alone pools nothing at all. A collector without a port of its own (`hos
 its condor_master, and an entry that is no address is passed over with a warning: neither is a reason not to lead.
 
 The collector keeps one ad for each name. The name is the original's, so that a daemon of HTCondor's that is put back
-into its place replaces the ad: `user@host` of condor_had, `replication@host -p port` of condor_replication. Where
-several members live on one machine theirs would replace each other, so each name then has an end of its own.
+into its place replaces the ad: `user@host` of condor_had, `replication@host -p port` of condor_replication, with -1 for
+a port behind a shared one. Where several members live on one machine theirs would replace each other, so each name then
+has an end of its own.
 """
 
 from __future__ import annotations
@@ -127,9 +128,14 @@ def name_of_had(
 
 def name_of_replication(examination: Examination, me: Member, everyone: Sequence[Member]) -> str:
     """Return `replication@host -p port`, as ReplicatorStateMachine.cpp makes it, with an end where that is not enough."""
-    same_port = [member for member in everyone if member.numeric.port == me.numeric.port]
-    end = _end(examination, me, same_port)
-    return f"replication@{machine_of(examination)} -p {me.numeric.port}{end}"
+    port = _own_port(me)
+    same_port = [member for member in everyone if _own_port(member) == port]
+    return f"replication@{machine_of(examination)} -p {port}{_end(examination, me, same_port)}"
+
+
+def _own_port(member: Member) -> int:
+    """Return the port of the daemon's own; -1 behind a shared port, as DaemonCore::InfoCommandPort has it."""
+    return member.numeric.port if member.numeric.sock is None else -1
 
 
 def account_name(owner: tuple[int, int] | None) -> str:

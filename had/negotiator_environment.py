@@ -21,11 +21,9 @@ src/condor_negotiator.V6/matchmaker.cpp (`reinitialize`), src/condor_daemon_core
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from daemoncore import local_addresses
-from daemoncore.collectors import parse_collector
 from daemoncore.inheritance import PRIVATE, PUBLIC, InheritanceError, read_inheritance
 
 NEGOTIATOR: Final = "negotiator"
@@ -37,18 +35,19 @@ _FAMILY: Final = "FamilySessionKey:"
 
 
 def negotiator_environment(
-    controllee: str, collectors: Sequence[str], environment: Mapping[str, str]
+    controllee: str, collectors: Sequence[str], own: Sequence[str], environment: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the variables for a controllee; none where they would change nothing. It may take seconds.
+    """Return the variables for a controllee; none where they would change nothing. It asks nobody, so it takes no time.
 
     Args:
         controllee: HAD_CONTROLLEE.
         collectors: COLLECTOR_HOST, as it is spelled.
+        own: those of them that are on this host (`had.own_collectors`).
         environment: the daemon's, with what condor_master handed down.
     """
     if controllee.casefold() != NEGOTIATOR:
         return {}
-    return {**collector_order(collectors), **family_of(environment)}
+    return {**collector_order(collectors, own), **family_of(environment)}
 
 
 def family_of(environment: Mapping[str, str]) -> dict[str, str]:
@@ -63,29 +62,9 @@ def family_of(environment: Mapping[str, str]) -> dict[str, str]:
     return {PUBLIC: f"{inheritance.parent_pid} {inheritance.parent_address} 0 0", PRIVATE: session[0]}
 
 
-def collector_order(
-    collectors: Sequence[str], is_here: Callable[[str], bool] | None = None
-) -> dict[str, str]:
-    """Return what has the collector of this host asked first; nothing if there is no order.
-
-    Args:
-        collectors: COLLECTOR_HOST, as it is spelled.
-        is_here: tells whether an entry is on this host; by default by resolving it.
-    """
-    if len(collectors) < 2:
+def collector_order(collectors: Sequence[str], own: Sequence[str]) -> dict[str, str]:
+    """Return what has the collector of this host asked first; nothing if there is no order."""
+    if len(collectors) < 2 or not own:
         return {}
-    here = [entry for entry in collectors if (is_here or is_on_this_host)(entry)]
-    if not here:
-        return {}
-    others = [entry for entry in collectors if entry not in here]
-    return {_ORDERED: "true", _LIST: ", ".join((*here, *others))}
-
-
-def is_on_this_host(entry: str) -> bool:
-    """Whether an entry of COLLECTOR_HOST, such as `cm1.example.org:9618?sock=collector`, has an address of this host."""
-    try:
-        place = parse_collector(entry)
-        numbers = () if place is None else local_addresses.resolve(place.host)
-    except (OSError, ValueError):
-        return False
-    return any(local_addresses.is_bindable(number) for number in numbers)
+    others = [entry for entry in collectors if entry not in own]
+    return {_ORDERED: "true", _LIST: ", ".join((*own, *others))}

@@ -198,7 +198,8 @@ def environment_of(
     # What stands in the daemon's own environment is the administrator's, and wins.
     if settings.control.kind is ControlKind.SPAWN:
         collectors = [collector.entry for collector in settings.advertising.collectors]
-        base = negotiator_environment(settings.control.controllee, collectors, os.environ) | base
+        own = settings.own_collectors
+        base = negotiator_environment(settings.control.controllee, collectors, own, os.environ) | base
     return controllee_environment(
         base,
         node=settings.me.entry,

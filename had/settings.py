@@ -32,6 +32,7 @@ from daemoncore.shared_settings import shared_hash
 from had.control_settings import Control, read_control
 from had.custody_events import CustodySettings
 from had.election_settings import ElectionSettings
+from had.own_collectors import find_own_collectors
 from had.state_settings import StateSettings, check_replication, read_state
 
 MAXIMUM_VOTERS = 50
@@ -77,6 +78,7 @@ class Settings:
         socket_folder: DAEMON_SOCKET_DIR.
         hang_seconds: HAD_NOT_RESPONDING_TIMEOUT.
         advertising: which collectors are told, how often, and under which name.
+        own_collectors: those of them on this host, as they are spelled, where a negotiator of ours is to ask them first.
         shared_hash: 48 bits over the settings that all members must agree on.
         warnings: what was odd and did not prevent the start, those of the configuration included.
     """
@@ -104,6 +106,7 @@ class Settings:
     socket_folder: Path
     hang_seconds: float
     advertising: Advertising
+    own_collectors: tuple[str, ...]
     shared_hash: int
     warnings: tuple[Problem, ...] = attrs.field(eq=False)
 
@@ -249,6 +252,7 @@ def _settings(
     configuration = examination.configuration
     me, members, witnesses = who
     name = name_of_had(examination, me, (*members, *witnesses), owner)
+    advertising = read_advertising(examination, "HAD_UPDATE_INTERVAL", name)
     return Settings(
         me=me,
         members=members,
@@ -272,7 +276,8 @@ def _settings(
         state=state,
         socket_folder=socket_folder(configuration),
         hang_seconds=_number(configuration, "HAD_NOT_RESPONDING_TIMEOUT"),
-        advertising=read_advertising(examination, "HAD_UPDATE_INTERVAL", name),
+        advertising=advertising,
+        own_collectors=find_own_collectors(control, advertising.collectors, examination.network),
         shared_hash=hashed,
         warnings=(*configuration.warnings, *examination.warnings),
     )

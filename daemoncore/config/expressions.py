@@ -24,6 +24,9 @@ MAXIMUM_DEPTH = 20
 #: The largest whole number of the ClassAd language.
 LARGEST = (1 << 63) - 1
 
+#: Characters of a string that an expression makes; more is nobody's setting and would only cost time and memory.
+MAXIMUM_STRING = 1 << 16
+
 
 class ExpressionError(Exception):
     """The text is no expression, or its value is ERROR."""
@@ -87,11 +90,13 @@ def evaluate(text: str, value_of: Callable[[str], Value] = _nothing) -> Value:
 
 
 def _bounded(value: Value) -> Value:
-    """Refuse what HTCondor's 64 bits cannot hold; a number that nobody meant only costs memory further on."""
+    """Refuse what HTCondor's 64 bits cannot hold, and endless strings; what nobody meant only costs memory further on."""
     if isinstance(value, int) and not -LARGEST <= value <= LARGEST:
         raise ExpressionError("the value does not fit into 64 bits")
     if isinstance(value, float) and not math.isfinite(value):
         raise ExpressionError("the value is not finite")
+    if isinstance(value, str) and len(value) > MAXIMUM_STRING:
+        raise ExpressionError(f"the string has more than {MAXIMUM_STRING} characters")
     return value
 
 

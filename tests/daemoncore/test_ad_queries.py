@@ -33,12 +33,23 @@ AD = ClassAd({"MyType": "HAD", "Name": "condor@cm1", "HadIsActive": True, "HadEp
         ('regexp("cm[12]", Name)', True),
         ("HadEpoch ==", True),
         ("(" * 200 + "1" + ")" * 200, True),
-        ("false" + " " * MAXIMUM_CONSTRAINT, True),
+        ("false" + " " * (MAXIMUM_CONSTRAINT - 5), False),
+        ("false" + " " * (MAXIMUM_CONSTRAINT - 4), True),
+        ('HadEpoch == 0 && Name == "' + "x" * 1000 + '"', True),
     ],
 )
 def test_a_constraint_counts(constraint, is_match):
     """The ad's own values decide, as in a collector."""
     assert matches(ClassAd({"Requirements": Expression(constraint)}), AD) is is_match
+
+
+def test_a_constraint_cannot_blow_up_an_ad():
+    """Strings that are made end at 64 kB, so what is left of a short constraint costs nothing worth a word."""
+    lists = ",".join(["HadList"] * 100)
+    constraint = ClassAd({"Requirements": Expression(f'strcat({lists}) =?= "x"')})
+    assert len(constraint.text("Requirements")) <= MAXIMUM_CONSTRAINT
+    assert not matches(constraint, ClassAd({"HadList": "x" * 600}))
+    assert matches(constraint, ClassAd({"HadList": "x" * 700}))
 
 
 def test_without_a_constraint_it_matches():

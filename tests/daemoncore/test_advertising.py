@@ -83,14 +83,14 @@ class Notes:
 class Stage:
     """An advertiser and its surroundings; the ad says `Said = said`."""
 
-    def __init__(self, client, *collectors, interval=3600.0, timeout=2.0):
+    def __init__(self, client, *collectors, interval=3600.0, timeout=2.0, means=Means):
         self.notes = Notes()
         self.settings = Advertising(tuple(collectors), interval, NAME, "cm1.example.org")
         self.said = 0
         self.made = 0
         self.client = client
         self.advertiser = Advertiser(
-            Means(
+            means(
                 HAD_AD,
                 lambda: self.settings,
                 self.make_ad,
@@ -268,6 +268,47 @@ async def test_another_configuration_is_taken_up(security):
     assert stage.notes.collectors == ()
 
 
+async def test_another_spelling_is_the_same_collector(security):
+    """The connection stays, nothing is taken back, and the numbers go on under the new spelling."""
+    async with trio.open_nursery() as nursery:
+        double, collector, _scope = await serve(nursery, security)
+        stage = Stage(Client(security), collector)
+        nursery.start_soon(stage.advertiser.run)
+        await double.until(lambda heard: said(heard) == [0])
+        respelled = attrs.evolve(collector, entry=f"<{collector.entry}>")
+        stage.configure(collectors=(respelled,))
+        assert stage.notes.up[respelled.entry]
+        stage.say(1)
+        await double.until(lambda heard: said(heard)[-1] == 1)
+        nursery.cancel_scope.cancel()
+    assert set(double.commands()) == {"UPDATE_HAD_AD"}
+    assert [ad.get_int("UpdateSequenceNumber") for _, ad in double.heard] == [1, 2, 3][: len(double.heard)]
+    assert stage.notes.events == [("collector_reached", None)]
+
+
+@pytest.mark.parametrize("is_first_to_stay", [True, False])
+async def test_what_another_entry_took_back_is_told_again(security, is_first_to_stay):
+    """A collector that was named twice, by its name and its number, has the ad in the end, whichever entry goes."""
+    async with trio.open_nursery() as nursery:
+        double, by_number, _scope = await serve(nursery, security)
+        by_name = Collector("localhost", Address("localhost", by_number.address.port))
+        stage = Stage(Client(security), by_number, by_name)
+        nursery.start_soon(stage.advertiser.run)
+        await double.until(lambda heard: said(heard) == [0, 0])
+
+        def say_more(command, _ad):
+            """Let only an ad that is made after the last word say 9, without news."""
+            if command == 57:
+                stage.said = 9
+
+        double.tell = say_more
+        stage.configure(collectors=(by_number if is_first_to_stay else by_name,))
+        await double.until(lambda heard: said(heard)[-1] == 9)
+        nursery.cancel_scope.cancel()
+    assert double.commands().count("INVALIDATE_HAD_ADS") == 1
+    assert list(double.ads) == [("HAD", NAME)]
+
+
 async def test_nobody_to_tell():
     """Without collectors nothing is made, sent or logged."""
     stage = Stage(None)
@@ -409,6 +450,36 @@ async def test_a_name_is_looked_up_at_each_try():
         ("collector_unreachable", "unreachable"),
     }
     assert Address("127.0.0.1", 9618) in {address for _, address in client.calls}
+
+
+async def test_an_address_that_is_silent_is_the_last_one_next_time(autojump_clock):
+    """Of the three addresses of a name two swallow everything; the third is reached, and then is the first."""
+    numbers = tuple(Address(f"10.0.0.{number}", 9618) for number in (1, 2, 3))
+    calls = []
+
+    class Named(Means):
+        """Knows the name, always in the same order."""
+
+        async def numbers_of(self, _address):
+            await trio.lowlevel.checkpoint()
+            return numbers
+
+    class Partly:
+        """Reaches the last address only."""
+
+        async def connect(self, address, _command):
+            calls.append(address)
+            if address != numbers[2]:
+                await trio.sleep_forever()
+            return Brief(address)
+
+    stage = Stage(Partly(), Collector("cm1", Address("cm1", 9618)), means=Named)
+    with trio.move_on_after(60):
+        await stage.advertiser.run()
+    assert calls[:2] == list(numbers[:2])
+    assert len(calls) > 3
+    assert set(calls[2:]) == {numbers[2]}
+    assert stage.notes.events[:2] == [("collector_unreachable", "timeout"), ("collector_reached", None)]
 
 
 async def test_a_collector_that_hangs_up_is_not_called_in_a_circle(autojump_clock, security):

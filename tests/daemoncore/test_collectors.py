@@ -121,6 +121,17 @@ def test_neighbours_have_names_of_their_own(tmp_path):
     assert names(found, "10.0.0.1:51451") == ["ACCOUNT@HOST#10.0.0.1:51451", "replication@HOST -p 51451"]
 
 
+def test_behind_a_shared_port_there_is_no_port(tmp_path):
+    """The original has -1 for it there, whichever shared port that is; neighbours have names of their own as ever."""
+    text = "HAD_LIST = <10.0.0.1:9618?sock=a>, <10.0.0.1:9619?sock=b>, 10.0.0.1:51450, 10.0.0.2:51450"
+    found = examination(tmp_path, text)
+    for entry in ("<10.0.0.1:9618?sock=a>", "<10.0.0.1:9619?sock=b>"):
+        assert names(found, entry)[1] == f"replication@HOST -p -1#{entry}"
+    assert names(found, "10.0.0.1:51450")[1] == "replication@HOST -p 51450"
+    alone = examination(tmp_path, "HAD_LIST = <10.0.0.1:9618?sock=a>, <10.0.0.2:9618?sock=a>")
+    assert names(alone, "<10.0.0.1:9618?sock=a>")[1] == "replication@HOST -p -1"
+
+
 def test_a_second_pool_on_the_host_has_a_name_of_its_own(tmp_path):
     """`-local-name` tells two that know nothing of each other apart."""
     found = examination(tmp_path, "HAD_LIST = 10.0.0.1:51450", local_name="SCHED")
