@@ -67,7 +67,6 @@ def test_files_of_root_belong_to_who_owns_the_spool(tmp_path):
     examination = Examination(load(str(path), environment={}), HOST_NETWORK)
     assert read_owner(examination) == (4321, 4322)
     log = tmp_path / "HADLog"
-    log.touch()
     LogFile(log, limit=RotationLimit(100), owner=(4321, 4322), fallback=pytest.fail).close()
     assert (log.stat().st_uid, log.stat().st_gid) == (4321, 4322)
     path.write_text("SPOOL = /nowhere\n")
