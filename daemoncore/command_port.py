@@ -35,7 +35,9 @@ class CommandPort:
                 nursery.start_soon(server.serve_behind, self.behind)
 
 
-async def open_command_port(me: Address, knobs: str, options: Options, socket_folder: Path) -> CommandPort:
+async def open_command_port(
+    me: Address, knobs: str, options: Options, socket_folder: Path, owner: tuple[int, int] | None
+) -> CommandPort:
     """Open where this daemon takes its commands.
 
     Args:
@@ -43,23 +45,42 @@ async def open_command_port(me: Address, knobs: str, options: Options, socket_fo
         knobs: the settings that say so, for people.
         options: the command line, and what condor_master handed down.
         socket_folder: DAEMON_SOCKET_DIR, where a daemon that condor_master did not start makes its end.
+        owner: user and group ids of HTCondor's daemons, if they are known.
 
     Raises:
         StartError: the address is taken, or not ours, or there is no way to be behind the shared port.
     """
+    behind = _own_end(me, knobs, options, socket_folder, owner)
+    inheritance = options.inheritance
+    listeners = [] if me.sock is not None else await _own_port(me, knobs, inheritance)
+    if inheritance is not None:
+        inheritance.close_listeners()
+    return CommandPort(listeners, behind)
+
+
+def _own_end(
+    me: Address, knobs: str, options: Options, socket_folder: Path, owner: tuple[int, int] | None
+) -> SharedPortListener | None:
+    """Return our end behind the shared port: what was handed down, or what we make now; None without one."""
     end = None if options.inheritance is None else options.inheritance.shared_port
+    if end is not None:
+        name = end.sock
+    elif me.sock is not None:
+        name = options.sock or me.sock
+    else:
+        return None
+    if me.sock not in {None, name}:
+        subsystem = knobs.partition("_LIST")[0]
+        raise StartError(
+            f"{subsystem}_SOCKET_NAME: the others ask the shared port for {me.sock}, and our socket there is {name} (-sock)"
+        )
     try:
-        behind = None if end is None else inherited_listener(end)
-        if me.sock is not None and behind is None:
-            behind = make_listener(socket_folder, options.sock or me.sock)
+        return make_listener(socket_folder, name, owner) if end is None else inherited_listener(end, owner)
     except OSError as error:
         reason = error.strerror or str(error)
         raise StartError(
             f"DAEMON_SOCKET_DIR: no socket behind the shared port in {socket_folder}: {reason}"
         ) from error
-    if me.sock is not None:
-        return CommandPort((), behind)
-    return CommandPort(await _own_port(me, knobs, options.inheritance), behind)
 
 
 async def _own_port(

@@ -33,6 +33,9 @@ PUBLIC: Final = "CONDOR_INHERIT"
 PRIVATE: Final = "CONDOR_PRIVATE_INHERIT"
 """The variable with the sessions."""
 
+COOKIE: Final = "CONDOR_PRIVATE_SHARED_PORT_COOKIE"
+"""The variable with the name, in the abstract namespace, of the folder of the local sockets of one master's daemons."""
+
 _SHARED_PORT: Final = "SharedPort:"
 _END: Final = "0"
 _TCP: Final = "1"
@@ -71,6 +74,8 @@ class Inheritance:
     shared_port: SharedPortEnd | None = None
     #: The session that all daemons of one condor_master share, if there is one.
     family: Session | None = attrs.field(default=None, repr=False)
+    #: Where the local sockets are, when they are in the abstract namespace.
+    cookie: str | None = attrs.field(default=None, repr=False)
 
     @property
     def parent(self) -> Address:
@@ -79,8 +84,8 @@ class Inheritance:
 
     @property
     def local_sockets(self) -> str | None:
-        """Where the daemons of this master have their ends behind the shared port, ours among them."""
-        return None if self.shared_port is None else self.shared_port.name.rpartition("/")[0]
+        """Where the daemons of this master have their ends behind the shared port; None: in DAEMON_SOCKET_DIR."""
+        return self.cookie if self.shared_port is None else self.shared_port.name.rpartition("/")[0]
 
     @property
     def descriptors(self) -> tuple[int, ...]:
@@ -112,6 +117,11 @@ class Inheritance:
                 return listener
             listener.close()
         return None
+
+    def close_listeners(self) -> None:
+        """Close what was handed down to take commands on: what is used is a copy, and callers of the rest are refused."""
+        for descriptor in self.listeners:
+            os.close(descriptor)
 
 
 def read_inheritance(environment: Mapping[str, str]) -> Inheritance | None:
@@ -145,6 +155,7 @@ def read_inheritance(environment: Mapping[str, str]) -> Inheritance | None:
         others=(*unrelated, *(descriptor for kind, descriptor in ours if kind != _TCP)),
         shared_port=shared_port,
         family=family_session(environment.get(PRIVATE, "")),
+        cookie=environment.get(COOKIE) or None,
     )
 
 

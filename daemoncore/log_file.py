@@ -14,12 +14,15 @@ import contextlib
 import errno as errno_names
 import os
 import re
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import attrs
+
+from daemoncore.append_file import open_to_append
 
 #: How long a log that failed is left alone before it is tried again, in seconds.
 RETRY_SECONDS: Final = 5.0
@@ -86,7 +89,7 @@ class LogFile:
             limit: when to rotate.
             kept_count: rotated files to keep (MAX_NUM_<SUBSYS>_LOG).
             is_truncated: begin with an empty file (TRUNC_<SUBSYS>_LOG_ON_OPEN).
-            owner: user and group ids that the file is given, if we may; None leaves them.
+            owner: user and group ids that a new file is given, if we may; None leaves them.
             fallback: takes the lines that the file could not.
             clock: Unix time in seconds.
         """
@@ -142,7 +145,7 @@ class LogFile:
         """
         if self._descriptor is not None:
             with contextlib.suppress(OSError):
-                os.fchmod(self._descriptor, 0o644)
+                os.fchmod(self._descriptor, stat.S_IMODE(os.fstat(self._descriptor).st_mode))
 
     def close(self) -> None:
         """Close the file."""
@@ -152,13 +155,8 @@ class LogFile:
 
     def _open(self, flags: int = 0) -> None:
         """Open for appending; the age of a log that is already there counts from its last change."""
-        flags |= os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY
-        self._descriptor = os.open(self._path, flags, 0o644)
+        self._descriptor = open_to_append(self._path, self._owner, flags=flags)
         status = os.fstat(self._descriptor)
-        if self._owner is not None and status.st_uid != self._owner[0]:
-            # Whoever may not give files away wrote it as itself, which was wanted then.
-            with contextlib.suppress(OSError):
-                os.fchown(self._descriptor, *self._owner)
         self._began = status.st_mtime if status.st_size else self._clock()
 
     def _reopen_if_moved(self) -> None:

@@ -84,18 +84,19 @@ class Parent:
     ) -> bool:
         """Say one thing; return whether it arrived. Nothing is owed to a master that cannot be reached."""
         address: Address = self.inheritance.parent
+        reason, text = TimedOut.kind, f"no answer within {CALL_SECONDS:g} s"
         try:
             with trio.move_on_after(CALL_SECONDS):
                 async with await self.client().connect(address, command) as connection:
                     await connection.send(payload(connection.writer()))
                     return True
-            raise TimedOut(address, f"no answer within {CALL_SECONDS:g} s")
         except CallFailed as failure:
-            if is_told:
-                self.tell(
-                    "parent_unreachable", command=command.name, reason=failure.kind, text=failure.reason
-                )
-            return False
+            reason, text = failure.kind, failure.reason
+        except Exception as error:  # noqa: BLE001 -- what we should have foreseen must not end a leader
+            reason, text = "unexpected", repr(error)
+        if is_told:
+            self.tell("parent_unreachable", command=command.name, reason=reason, text=text)
+        return False
 
     async def _watch(self) -> None:
         """End when the parent does; the kernel says so at once."""

@@ -13,6 +13,9 @@ from daemoncore.config import Configuration
 from daemoncore.log import LogSettings, LogSettingsError
 from daemoncore.membership import Examination
 
+_known_owners: dict[str, tuple[int, int]] = {}
+"""Who owned a SPOOL when it was last asked: one that is away for a moment, at a reload, has not changed hands."""
+
 
 def had_dir(configuration: Configuration, environment: Mapping[str, str], *, is_root: bool) -> Path:
     """Return HAD_DIR or its default (hard case 24).
@@ -50,11 +53,14 @@ def read_owner(examination: Examination) -> tuple[int, int] | None:
 
 def _owner_of_spool(configuration: Configuration) -> tuple[int, int] | None:
     spool = configuration.text("SPOOL")
-    try:
-        found = Path(spool).stat() if spool else None
-    except OSError:
+    if not spool:
         return None
-    return None if found is None else (found.st_uid, found.st_gid)
+    try:
+        found = Path(spool).stat()
+    except OSError:
+        return _known_owners.get(spool)
+    _known_owners[spool] = owner = (found.st_uid, found.st_gid)
+    return owner
 
 
 def read_log(

@@ -41,10 +41,13 @@ class Options:
     #: What condor_master handed down, when it started us.
     inheritance: Inheritance | None = None
 
-    @property
-    def local_sockets(self) -> str | None:
-        """Where the daemons of our condor_master are reached while their shared port has no number."""
-        return None if self.inheritance is None else self.inheritance.local_sockets
+    def local_sockets(self, socket_folder: Path) -> str:
+        """Return where the daemons of our condor_master are reached while their shared port has no number.
+
+        Args:
+            socket_folder: DAEMON_SOCKET_DIR, where they are unless condor_master says something else.
+        """
+        return (self.inheritance and self.inheritance.local_sockets) or str(socket_folder)
 
 
 async def claim_folder(had_dir: Path, program: str, entry: str, owner: tuple[int, int] | None) -> StateFolder:

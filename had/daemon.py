@@ -133,7 +133,11 @@ class Daemon:
         if durable.damage is not None:
             self._telling.log("record_damaged", text=durable.damage)
         port = await open_command_port(
-            self.settings.me.numeric, "HAD_LIST, -p", self._options, self.settings.socket_folder
+            self.settings.me.numeric,
+            "HAD_LIST, -p",
+            self._options,
+            self.settings.socket_folder,
+            self.settings.owner,
         )
         web_listeners = await listen_for_pages(
             self.settings.http_address, self.settings.http_port, "HAD_HTTP_ADDRESS, HAD_HTTP_PORT"
@@ -289,7 +293,7 @@ class Daemon:
             self._security(),
             source_address=self.settings.me.numeric.host,
             user_timeout_seconds=self.settings.connection_timeout_seconds,
-            local_sockets=self._options.local_sockets,
+            local_sockets=self._options.local_sockets(self.settings.socket_folder),
         )
 
     def _client(self) -> Client:

@@ -14,6 +14,7 @@ import os
 import signal
 from typing import NoReturn
 
+from daemoncore.append_file import open_to_append
 from daemoncore.process import die_with_parent
 from had.guard_messages import NO_CHANGE, Start
 
@@ -80,13 +81,12 @@ def _reset_signals() -> None:
 
 
 def _open_standard_files(order: Start) -> None:
-    """Input from /dev/null; output and errors to the log, if there is one, which belongs to the program's user."""
+    """Input from /dev/null; output and errors to the log, if there is one; a new one belongs to the program's user."""
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     if order.log_path:
-        log = os.open(order.log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        if os.geteuid() == 0 and order.user_id != NO_CHANGE:
-            os.fchown(log, order.user_id, order.group_id)
+        owner = None if order.user_id == NO_CHANGE else (order.user_id, order.group_id)
+        log = open_to_append(order.log_path, owner)
         os.dup2(log, 2)
     os.dup2(2, 1)
 

@@ -209,9 +209,13 @@ def main() -> int:
     except (ConfigurationError, InheritanceError) as error:
         os.write(channel, encode(Failed(str(error))))
         return 2
-    client = Client(loaded.security.speaking_from(str(loaded.settings.me.numeric.sinful())))
-    reach = MasterReach(options.inheritance, loaded.settings.control)
-    voice = MasterVoice(lambda: client, reach.address, loaded.settings.control.controllee)
+    settings = loaded.settings
+    client = Client(
+        loaded.security.speaking_from(str(settings.me.numeric.sinful())),
+        local_sockets=options.local_sockets(settings.socket_folder),
+    )
+    reach = MasterReach(options.inheritance, settings.control)
+    voice = MasterVoice(lambda: client, reach.address, settings.control.controllee)
     household = Household(reach.master, reach.likeness())
     _prefer_us()
     Hand(channel, daemon, voice, household, lock).run()

@@ -310,6 +310,7 @@ def needs_restart(old: Settings, new: Settings) -> tuple[str, ...]:
         "CONDOR_IDS": (old.owner, new.owner),
         "HAD_USE_REPLICATION": (old.state.use_replication, new.state.use_replication),
         "HAD_HTTP_ADDRESS": (old.http_address, new.http_address),
+        "DAEMON_SOCKET_DIR": (old.socket_folder, new.socket_folder),
         "HAD_HTTP_PORT": (old.http_port, new.http_port),
     }
     return tuple(name for name, (before, after) in pairs.items() if before != after)

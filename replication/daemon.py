@@ -141,7 +141,11 @@ class Daemon:
         settings = self.settings
         instance = count_start(folder.path, settings.owner, time.time())
         port = await open_command_port(
-            settings.me.numeric, "REPLICATION_LIST, -p", self._options, settings.socket_folder
+            settings.me.numeric,
+            "REPLICATION_LIST, -p",
+            self._options,
+            settings.socket_folder,
+            settings.owner,
         )
         web_listeners = await listen_for_pages(
             settings.http_address, settings.http_port, "HAD_HTTP_ADDRESS, REPLICATION_HTTP_PORT"
@@ -291,7 +295,7 @@ class Daemon:
                 self._security(),
                 source_address=self.settings.me.numeric.host,
                 user_timeout_seconds=self.settings.connection_timeout_seconds,
-                local_sockets=self._options.local_sockets,
+                local_sockets=self._options.local_sockets(self.settings.socket_folder),
             )
         return self._present_client
 

@@ -209,6 +209,7 @@ def needs_restart(old: Settings, new: Settings) -> tuple[str, ...]:
         "HAD_DIR": (old.had_dir, new.had_dir),
         "CONDOR_IDS": (old.owner, new.owner),
         "HAD_HTTP_ADDRESS": (old.http_address, new.http_address),
+        "DAEMON_SOCKET_DIR": (old.socket_folder, new.socket_folder),
         "REPLICATION_HTTP_PORT": (old.http_port, new.http_port),
     }
     return tuple(name for name, (before, after) in pairs.items() if before != after)

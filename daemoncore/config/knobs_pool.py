@@ -85,7 +85,8 @@ NETWORK: tuple[Knob, ...] = (
         Kind.PATH,
         "auto",
         "Folder of the sockets behind the shared port; `auto` is `$(LOCK)/daemon_sock`. Used by a daemon that"
-        " condor_master did not start; otherwise the master brings the socket.",
+        " condor_master did not start; otherwise the master brings the socket. Its daemons are looked for there when"
+        " the master does not say where they are.",
         reload=Reload.RESTART,
         daemons=_ALL,
     ),

@@ -2,11 +2,13 @@
 
 import os
 import socket
+from pathlib import Path
 
 import pytest
 
 from daemoncore.address import Address
 from daemoncore.inheritance import InheritanceError, SharedPortEnd, read_inheritance
+from daemoncore.startup import Options
 from tests.vector_files import load
 
 PARENT = "1108 <10.99.0.1:41775?addrs=10.99.0.1-41775&alias=cm1.example.org>"
@@ -45,6 +47,23 @@ def test_a_shared_port_without_a_number_yet():
     assert found.parent == Address("127.0.0.1", 0, "master_384_f875")
     assert found.local_sockets == "a300"
     assert recorded("09-master-family-session").local_sockets is None
+
+
+@pytest.mark.parametrize(
+    ("shared_port", "cookie", "folder"),
+    [
+        ("", {}, "/run/condor/daemon_sock"),
+        ("", {"CONDOR_PRIVATE_SHARED_PORT_COOKIE": "a300"}, "a300"),
+        ("SharedPort:b400/had*12*6*0 ", {"CONDOR_PRIVATE_SHARED_PORT_COOKIE": "a300"}, "b400"),
+    ],
+)
+def test_where_the_daemons_of_the_master_are(shared_port, cookie, folder):
+    """One with a port of its own finds the others, too: beside its end, by the cookie, or in DAEMON_SOCKET_DIR."""
+    found = read_inheritance({"CONDOR_INHERIT": f"{PARENT} 0 {shared_port}0"} | cookie)
+    options = Options(inheritance=found)
+    assert options.local_sockets(Path("/run/condor/daemon_sock")) == folder
+    assert Options().local_sockets(Path("/x")) == "/x"
+    assert "a300" not in repr(found)
 
 
 def test_what_was_opened_for_other_ends_is_not_ours():

@@ -163,6 +163,20 @@ async def test_a_master_that_cannot_be_reached_is_told_of_once(tmp_path, autojum
     assert {(event, fields["reason"]) for event, fields in child.said} == {("parent_unreachable", "refused")}
 
 
+async def test_what_nobody_foresaw_ends_no_daemon(autojump_clock):
+    """A sign of life that fails in another way is told, once in a row, and given again."""
+
+    def client():
+        raise trio.BrokenResourceError("the unforeseen")
+
+    child = Child()
+    with trio.move_on_after(60):
+        await attrs.evolve(child.parent(1, None, pid=os.getppid()), client=client).run()
+    assert [event for event, _ in child.said] == ["parent_unreachable"] * 2
+    assert {fields["reason"] for _, fields in child.said} == {"unexpected"}
+    assert "the unforeseen" in child.said[0][1]["text"]
+
+
 @pytest.mark.parametrize("is_dead", [True, False])
 async def test_the_end_of_the_master_is_ours(tmp_path, is_dead):
     """A master that dies, or was dead before we looked, ends the daemon at once."""

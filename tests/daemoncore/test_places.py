@@ -67,8 +67,10 @@ def test_files_of_root_belong_to_who_owns_the_spool(tmp_path):
     examination = Examination(load(str(path), environment={}), HOST_NETWORK)
     assert read_owner(examination) == (4321, 4322)
     log = tmp_path / "HADLog"
-    log.touch()
     LogFile(log, limit=RotationLimit(100), owner=(4321, 4322), fallback=pytest.fail).close()
     assert (log.stat().st_uid, log.stat().st_gid) == (4321, 4322)
+    gone = tmp_path.rename(tmp_path.with_name("gone"))
+    assert read_owner(examination) == (4321, 4322)
+    path = gone / path.name
     path.write_text("SPOOL = /nowhere\n")
     assert read_owner(Examination(load(str(path), environment={}), HOST_NETWORK)) is None

@@ -2,11 +2,14 @@
 
 import array
 import contextlib
+import os
 import socket
+import threading
 from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from daemoncore.address import Address
 from daemoncore.cedar.classad import ClassAd
@@ -16,19 +19,27 @@ from daemoncore.cedar.stream import Stream
 from daemoncore.client import CallFailed, Client, Reset
 from daemoncore.inheritance import SharedPortEnd
 from daemoncore.security import read_security
-from daemoncore.shared_port import SharedPortListener, inherited_listener, make_listener
+from daemoncore.shared_port import (
+    MESSENGER_LIMIT,
+    TOUCH_SECONDS,
+    SharedPortListener,
+    dial_locally,
+    inherited_listener,
+    make_listener,
+    trusted_users,
+)
 from tests.daemoncore.command_ports import UPDATE, port, settings
 from tests.vector_files import load
 
 ORDER = Stream().encode(MessageWriter().put_int(Command.SHARED_PORT_PASS_SOCK))
 
 
-def passed(path, descriptor, *, order=ORDER):
+def passed(path, *descriptors, order=ORDER):
     """Do what condor_shared_port does once it knows for whom a connection is."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as messenger:
         messenger.connect(str(path))
         messenger.sendall(order)
-        messenger.sendmsg([b"\0"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))])
+        messenger.sendmsg([b"\0"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))])
 
 
 async def serve_shared_port(listener, folder, *, task_status):
@@ -121,8 +132,16 @@ async def test_what_is_no_connection_is_refused(tmp_path):
             messenger.connect(str(path))
             messenger.sendall(ORDER + b"\0")
 
-    with (tmp_path / "file").open("w") as file, socket.socket(socket.AF_UNIX) as local:
+    with (
+        (tmp_path / "file").open("w") as file,
+        socket.socket(socket.AF_UNIX) as local,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
+        socket.create_server(("127.0.0.1", 0)) as listening,
+    ):
         attacks = (
+            (lambda: passed(path, datagrams.fileno()), "no TCP connection"),
+            (lambda: passed(path, listening.fileno()), "no TCP connection"),
+            (lambda: passed(path, file.fileno(), local.fileno()), "one descriptor is passed, not 2"),
             (lambda: passed(path, file.fileno()), "non-socket"),
             (lambda: passed(path, local.fileno()), "no TCP connection"),
             (lambda: passed(path, local.fileno(), order=wrong), "begins with SHARED_PORT_PASS_SOCK"),
@@ -201,3 +220,179 @@ async def test_the_end_that_condor_master_handed_down(tmp_path):
             nursery.cancel_scope.cancel()
         assert taken == [listener.getsockname()]
     assert (tmp_path / "made").exists()
+
+
+@contextlib.contextmanager
+def connections():
+    """Make accepted connections, as a shared port server has them."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+
+        def make():
+            stack.enter_context(socket.create_connection(listener.getsockname()))
+            return stack.enter_context(listener.accept()[0]).fileno()
+
+        yield make
+
+
+async def test_only_some_users_are_heard(tmp_path):
+    """Whoever passes a connection could stop our loop with it, so a stranger's is not even looked at."""
+    assert trusted_users((4321, 4322)) == {0, os.geteuid(), 4321}
+    assert trusted_users(None) == {0, os.geteuid()}
+    behind, said = make_listener(tmp_path, "had", (4321, 4322)), []
+    assert behind.trusted == {0, os.geteuid(), 4321}
+    behind.trusted = frozenset({os.geteuid() + 1})
+    with connections() as make:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(behind.serve, pytest.fail, said.append)
+            passed(tmp_path / "had", make())
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+    assert said == [f"a process of user {os.geteuid()} is no shared port server (CONDOR_IDS)"]
+
+
+async def test_only_so_many_are_heard_at_once(tmp_path, mock_clock):
+    """Silent messengers take no more than their share of our descriptors; one that leaves makes room."""
+    behind, said, taken = make_listener(tmp_path, "had"), [], []
+
+    async def take(stream):
+        taken.append(stream)
+        await stream.aclose()
+
+    with connections() as make, contextlib.ExitStack() as stack:
+        silent = [
+            stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            for _ in range(MESSENGER_LIMIT + 1)
+        ]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(behind.serve, take, said.append)
+            for messenger in silent:
+                messenger.connect(str(tmp_path / "had"))
+            await trio.testing.wait_all_tasks_blocked()
+            assert said == [f"more than {MESSENGER_LIMIT} pass a connection at once"]
+            assert silent[-1].recv(1) == b""
+            silent[0].close()
+            await trio.testing.wait_all_tasks_blocked()
+            passed(tmp_path / "had", make())
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+    assert len(taken) == 1
+
+
+async def test_the_socket_is_touched_and_made_again(tmp_path, autojump_clock):
+    """condor_preen removes what nobody touched for a day; who is served then is served on."""
+    path = tmp_path / "run" / "had"
+    path.parent.mkdir()
+    behind, said, taken, ended = make_listener(path.parent, "had"), [], trio.Event(), []
+
+    async def take(stream):
+        async with stream:
+            taken.set()
+            await trio.sleep(4 * TOUCH_SECONDS)
+        ended.append(stream)
+
+    with connections() as make:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(behind.serve, take, said.append)
+            os.utime(path, (1000, 1000))
+            passed(path, make())
+            await trio.sleep(TOUCH_SECONDS + 1)
+            assert taken.is_set()
+            assert path.stat().st_mtime > 1000
+            path.unlink()
+            path.parent.rmdir()
+            await trio.sleep(TOUCH_SECONDS)
+            assert "cannot be made again" in said.pop()
+            path.parent.mkdir()
+            await trio.sleep(TOUCH_SECONDS)
+            assert said == ["the local socket vanished and was made again"]
+            assert path.stat().st_mode & 0o077 == 0
+            passed(path, make())
+            await trio.sleep(5 * TOUCH_SECONDS)
+            assert len(ended) == 2
+            nursery.cancel_scope.cancel()
+    assert not path.exists()
+
+
+async def test_a_socket_of_the_masters_is_touched_and_left(tmp_path, autojump_clock):
+    """It has a file unless it is in the abstract namespace; no link leads the touch elsewhere."""
+    path, other = tmp_path / "had", tmp_path / "other"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as handed_down:
+        handed_down.bind(str(path))
+        handed_down.listen()
+        behind = inherited_listener(SharedPortEnd(str(path), handed_down.fileno()))
+    os.utime(path, (1000, 1000))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(behind.serve, pytest.fail, pytest.fail)
+        await trio.sleep(TOUCH_SECONDS + 1)
+        assert path.stat().st_mtime > 1000
+        path.rename(other)
+        path.symlink_to(other)
+        os.utime(other, (1000, 1000))
+        await trio.sleep(TOUCH_SECONDS)
+        assert other.stat().st_mtime == 1000
+        nursery.cancel_scope.cancel()
+    assert path.is_symlink()
+
+
+async def test_nothing_passed_is_lost_when_we_end(tmp_path):
+    """Cancelled at whatever point, what was passed is closed: an open connection would keep a client waiting."""
+    taken = []
+
+    async def take(stream):
+        taken.append(stream)
+        await trio.aclose_forcefully(stream)
+
+    for turns in range(30):
+        behind = make_listener(tmp_path, "had")
+        with connections() as make:
+            before = len(open_descriptors())
+            passed(tmp_path / "had", make())
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(behind.serve, take, pytest.fail)
+                for _ in range(turns):
+                    await trio.lowlevel.checkpoint()
+                nursery.cancel_scope.cancel()
+            del behind
+            # The listener was open before, and the two ends of the connection were not.
+            assert len(open_descriptors()) == before - 1 + 2
+    assert 0 < len(taken) < 30
+
+
+async def test_a_daemon_that_takes_no_more_is_no_surprise(tmp_path):
+    """A full queue is a failed call, like everything else that may go wrong at a local socket."""
+    client = Client(read_security(settings(tmp_path).get), local_sockets=str(tmp_path))
+    place = Address("127.0.0.1", 0, "stuck")
+    with socket.socket(socket.AF_UNIX) as stuck, contextlib.ExitStack() as stack:
+        stuck.bind(str(tmp_path / "stuck"))
+        stuck.listen(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                waiting = stack.enter_context(socket.socket(socket.AF_UNIX))
+                waiting.setblocking(False)
+                waiting.connect(str(tmp_path / "stuck"))
+        with trio.fail_after(20), pytest.raises(CallFailed):
+            await client.connect(place, UPDATE)
+
+
+async def test_a_daemon_that_hangs_up_at_once_is_no_surprise(tmp_path):
+    """Whenever it does so: the call fails or the connection ends."""
+    with socket.socket(socket.AF_UNIX) as rude:
+        rude.bind(str(tmp_path / "rude"))
+        rude.listen()
+
+        def hang_up():
+            with contextlib.suppress(OSError):
+                while True:
+                    rude.accept()[0].close()
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        try:
+            with trio.fail_after(30):
+                for _ in range(100):
+                    with contextlib.suppress(OSError):
+                        await (await dial_locally(str(tmp_path), "rude")).aclose()
+        finally:
+            rude.shutdown(socket.SHUT_RDWR)
+            thread.join()

@@ -448,6 +448,8 @@ def test_what_needs_a_restart(tmp_path):
     assert needs_restart(before, make(tmp_path, f"{LIST}HAD_CONNECTION_TIMEOUT = 2\n")) == ()
     after = make(tmp_path, f"{LIST}HAD_HTTP_PORT = 1\nHAD_DIR = /x\n")
     assert needs_restart(before, after) == ("HAD_DIR", "HAD_HTTP_PORT")
+    moved = make(tmp_path, f"{LIST}DAEMON_SOCKET_DIR = /elsewhere\n")
+    assert needs_restart(before, moved) == ("DAEMON_SOCKET_DIR",)
 
 
 HASHED = [

@@ -163,6 +163,7 @@ def test_what_a_reload_takes_up(make, tmp_path):
     assert needs_restart(before, make(STATE_FILE=tmp_path / "other")) == ("STATE_FILE",)
     moved = attrs.evolve(before, http_port=1, had_dir=tmp_path)
     assert needs_restart(before, moved) == ("HAD_DIR", "REPLICATION_HTTP_PORT")
+    assert needs_restart(before, make(DAEMON_SOCKET_DIR="/elsewhere")) == ("DAEMON_SOCKET_DIR",)
 
 
 def test_members_agree_on_the_hash(make):
