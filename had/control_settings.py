@@ -7,6 +7,7 @@ Exactly one of condor_master and this daemon may start the controllee, and DAEMO
 So with `master` it must be in that list, with HAD as its controller; otherwise it must not be there.
 """
 
+import contextlib
 import enum
 import os
 import re
@@ -151,6 +152,27 @@ def _check_master(control: Control, examination: Examination) -> None:
     controller = f"MASTER_{upper}_CONTROLLER"
     if (examination.configuration.text(controller) or "").upper() != "HAD":
         examination.warn(controller, f"must be HAD, or condor_master starts {upper} by itself, whoever leads")
+    for other in sorted(daemons - {upper}):
+        if _is_twin(control, other, examination):
+            examination.warn(
+                upper,
+                f"is the program of {other} too, which could be taken for it and ended:"
+                f" set -local-name in {upper}_ARGS or {other}_ARGS",
+            )
+
+
+def _is_twin(control: Control, other: str, examination: Examination) -> bool:
+    """Whether another daemon's process looks like the controllee's (`had/household.py`)."""
+    program = examination.configuration.text(other)
+    if not control.argv or not program or os.path.realpath(program) != os.path.realpath(control.argv[0]):
+        return False
+    with contextlib.suppress(ValueError):
+        theirs = split_arguments(examination.configuration.text(f"{other}_ARGS") or "")
+        ours = control.argv[1:]
+        starts = range(len(theirs) - len(ours) + 1)
+        is_same = any(theirs[start : start + len(ours)] == ours for start in starts)
+        return is_same and "-local-name" not in {*theirs, *ours}
+    return False
 
 
 def _argv(name: str, examination: Examination) -> tuple[str, ...]:

@@ -7,7 +7,8 @@ it, and a pidfd tells of its end at once, also when its number is used again.
 
 A program is started with its file's name as the first word. Of a script the kernel puts the interpreter before it, and
 the script's path follows. A wrapper that ends in `exec` is known by the name that daemons of HTCondor have,
-`condor_negotiator`. Two daemons may share one program; they differ in `-local-name`.
+`condor_negotiator`. Two daemons may share one program; they differ in `-local-name`, or in their arguments, as those do
+whose program is an interpreter. What is ours is never the controllee: `had` is itself a child of condor_master.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import contextlib
 import os
 import select
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 import attrs
@@ -26,13 +27,23 @@ from daemoncore.process import children
 _SCRIPT_WORDS = 3
 """A script's path is the second word of its process, or the third if its first line has an argument."""
 
+_OUR_PROGRAMS = frozenset(
+    {"had", "had-replication", "had-transferer", "condor_had", "condor_replication", "condor_transferer"}
+)
+_OUR_MODULES = frozenset({"had", "replication", "transferer"})
+
 
 @attrs.define(eq=False)
 class Resident:
-    """One process of the controllee, held by a pidfd."""
+    """One process, of the controllee or condor_master's own, held by a pidfd."""
 
     pid: int
     descriptor: int
+
+    @classmethod
+    def hold(cls, pid: int) -> Resident:
+        """Hold a process; OSError if there is none."""
+        return cls(pid, os.pidfd_open(pid))
 
     @property
     def is_alive(self) -> bool:
@@ -64,20 +75,35 @@ class Likeness:
         name: HAD_CONTROLLEE.
         programs: what its knob names, or named before.
         local_name: what follows `-local-name` in its arguments; empty if nothing does.
+        arguments: what its knob of arguments says, or said before: one of them stands in its command line.
     """
 
     name: str
     programs: frozenset[str]
     local_name: str = ""
+    arguments: frozenset[tuple[str, ...]] = frozenset({()})
 
     def is_of(self, words: list[str]) -> bool:
         """Whether a process with this command line is the controllee."""
-        if not words:
+        is_known = words[:1] and os.path.basename(words[0]) == f"condor_{self.name.lower()}"  # noqa: PTH119
+        return self.is_like(words) and (is_known or self._has_our_arguments(words))
+
+    def is_like(self, words: list[str]) -> bool:
+        """Whether it may have been the controllee under other arguments."""
+        if not words or _is_ours(words):
             return False
         names = {os.path.basename(program) for program in self.programs}  # noqa: PTH119  a name, no file
         is_named = os.path.basename(words[0]) in {*names, f"condor_{self.name.lower()}"}  # noqa: PTH119
         is_script = any(word in self.programs for word in words[1:_SCRIPT_WORDS])
         return (is_named or is_script) and self._has_our_name(words)
+
+    def _has_our_arguments(self, words: list[str]) -> bool:
+        # condor_master puts a local name before them, and what it adds for a shared port behind them.
+        return any(
+            tuple(words[start : start + len(wanted)]) == wanted
+            for wanted in self.arguments
+            for start in range(1, len(words) - len(wanted) + 1)
+        )
 
     def _has_our_name(self, words: list[str]) -> bool:
         if "-local-name" not in words[:-1]:
@@ -91,34 +117,60 @@ class Household:
     """Finds the controllee among the children of condor_master.
 
     Args:
-        master: gives condor_master's process id; None while it is not known.
+        master: gives condor_master's process, dead or alive; None while it is not known.
         likeness: what the controllee looks like.
+        own: processes that are ours, beside this one.
     """
 
-    def __init__(self, master: Callable[[], int | None], likeness: Likeness) -> None:
+    def __init__(
+        self, master: Callable[[], Resident | None], likeness: Likeness, own: Collection[int] = ()
+    ) -> None:
         self._master = master
         self.likeness = likeness
+        self._own = {os.getpid(), *own}
         self._known: dict[int, Resident] = {}
 
     def look(self) -> list[Resident]:
-        """Return the living processes of the controllee; one that was seen before counts also when its parent is dead."""
-        master = self._master()
-        for pid in children(master) if master else ():
-            if pid != os.getpid() and pid not in self._known and self.likeness.is_of(command_line(pid)):
-                self.note(pid)
+        """Return the living processes of the controllee; one that was seen before counts also when its parent is dead.
+
+        The dead are forgotten, so nobody else may be waiting for an end meanwhile.
+        """
+        self._notice()
         for pid, resident in list(self._known.items()):
             if not resident.is_alive:
                 resident.close()
                 del self._known[pid]
         return list(self._known.values())
 
+    def living(self) -> list[Resident]:
+        """Return the same, beside somebody who waits for the end of one of them."""
+        self._notice()
+        return [resident for resident in self._known.values() if resident.is_alive]
+
+    def _notice(self) -> None:
+        for pid in self._siblings():
+            if pid not in self._known and self.likeness.is_of(command_line(pid)):
+                self.note(pid)
+
+    def _siblings(self) -> list[int]:
+        """The other children of condor_master, if that is known and lives."""
+        master = self._master()
+        return (
+            [pid for pid in children(master.pid) if pid not in self._own]
+            if master and master.is_alive
+            else []
+        )
+
     def note(self, pid: int) -> None:
-        """Know a process to be the controllee, provided that it looks like it now that the number is held."""
+        """Know a process to be the controllee, provided that it looks like it now that the number is held.
+
+        Its arguments may be those of a configuration before this one.
+        """
         if pid in self._known:
             return
         with contextlib.suppress(OSError):
-            resident = Resident(pid, os.pidfd_open(pid))
-            if self.likeness.is_of(command_line(pid)):
+            resident = Resident.hold(pid)
+            if self.likeness.is_like(command_line(pid)):
                 self._known[pid] = resident
             else:
                 resident.close()
@@ -126,21 +178,31 @@ class Household:
     def is_expecting(self) -> bool:
         """Whether condor_master is about to start something: a child that still looks like its parent."""
         master = self._master()
-        if not master:
-            return False
-        own = command_line(master)
-        return any(command_line(pid) == own for pid in children(master)) if own else False
+        own = command_line(master.pid) if master else []
+        return bool(own) and any(command_line(pid) == own for pid in self._siblings())
 
     def is_abandoned(self) -> bool:
-        """Whether condor_master is dead: then nobody starts anything again."""
+        """Whether condor_master was known and is dead: then nobody starts anything again."""
         master = self._master()
-        return master is None or not command_line(master)
+        return master is not None and not master.is_alive
+
+    def is_blind(self) -> bool:
+        """Whether no living condor_master is known, so that nothing would be seen of what it starts."""
+        master = self._master()
+        return master is None or not master.is_alive
 
     def close(self) -> None:
         """Forget everything."""
         for resident in self._known.values():
             resident.close()
         self._known.clear()
+
+
+def _is_ours(words: list[str]) -> bool:
+    """Whether a command line is that of a program of this project."""
+    is_named = any(os.path.basename(word) in _OUR_PROGRAMS for word in words[:_SCRIPT_WORDS])  # noqa: PTH119
+    is_module = "-m" in words[:-1] and words[words.index("-m") + 1] in _OUR_MODULES
+    return is_named or is_module
 
 
 def command_line(pid: int) -> list[str]:

@@ -40,6 +40,11 @@ START_SECONDS: Final = 5.0
 STRAY_SECONDS: Final = 1.0
 """While nothing should run, it is looked for so often."""
 
+_BLIND: Final = (
+    "the process of condor_master is not known: it does not run, or under another account than this daemon,"
+    " which is not root"
+)
+_WITHOUT_HAND: Final = "the hand that would end it in need is not there; see hand_failed in the log"
 _FIRST_PATIENCE_SECONDS: Final = 0.25
 _LOOK_SECONDS: Final = 0.01
 
@@ -163,6 +168,7 @@ class MasterControllee:
         """Look after it until cancelled; should it run then, the hand ends it."""
         async with trio.open_nursery() as nursery:
             await nursery.start(self._hand.run)
+            nursery.start_soon(self._reach.keep_finding)
             task_status.started()
             while True:
                 await self._rest()
@@ -225,10 +231,12 @@ class MasterControllee:
         give_up_at = trio.current_time() + START_SECONDS
         patience_seconds = _FIRST_PATIENCE_SECONDS
         with trio.move_on_at(give_up_at) as waiting:
-            # Nothing runs that nobody could end.
+            # Nothing runs that nobody could see, or end.
             await self._hand.until_there()
+            while self._household.is_blind() and not self._is_stop_requested:  # noqa: ASYNC110 -- looked for
+                await trio.sleep(_LOOK_SECONDS)
         if waiting.cancelled_caught:
-            return "the hand that would end it in need is not there; see hand_failed in the log"
+            return _BLIND if self._hand.pid else _WITHOUT_HAND
         while not self._is_stop_requested and not self._hand.has_lapsed:
             # Given again it does no harm, and finds condor_master done with what it had before: it may not have
             # collected the last process, and then takes it for a running one.
@@ -276,9 +284,12 @@ class MasterControllee:
 
     async def _end(self, kill_at: Callable[[], float]) -> str:
         """End what runs; what went wrong, in words."""
-        ending = Ending(self._voice, self._household, kill_at)
+        voice = self._voice
+        ending = Ending(voice, self._household, kill_at)
         await ending.run()
-        self._note(ending)
+        if self._voice is voice:
+            # Else another daemon is meant by now, of which condor_master has heard nothing.
+            self._note(ending)
         return ending.trouble
 
     def _note(self, ending: Ending) -> None:

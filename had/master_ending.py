@@ -74,7 +74,7 @@ class Ending:
             self.trouble = await self.voice.say(Command.CHILD_OFF_FAST)
             self.is_held = not self.trouble
             # What comes up after this was not sent a signal by condor_master.
-            self._told = {resident.pid for resident in self.household.look()} if self.is_held else set()
+            self._told = {resident.pid for resident in self.household.living()} if self.is_held else set()
             if self.trouble:
                 await trio.sleep(_RETRY_SECONDS)
 

@@ -27,6 +27,7 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Callable
 
 import trio
 
@@ -58,8 +59,11 @@ DEATH_SECONDS = 0.1
 LAPSE_MARGIN_SECONDS = 0.05
 """A lapsed lease is followed by SIGKILL so long before its end."""
 
-PERSEVERANCE_SECONDS = 60.0
-"""For so long condor_master is told to start no other one, should it not take that at once."""
+HURRY_SECONDS = 60.0
+"""For so long condor_master is told without a pause to start no other one, should it not take that at once."""
+
+CALM_SECONDS = 1.0
+"""The pause after that, for as long as condor_master lives and nobody relieves us."""
 
 RELIEF_SECONDS = 0.1
 """Between two attempts the next daemon has this long to take the lock, which it tries every 0.02 s."""
@@ -83,16 +87,28 @@ class Hand:
         voice: gives orders to condor_master.
         household: where the controllee's processes are.
         lock: the descriptor of the folder's lock, which the next daemon waits for.
+        find: looks for condor_master where it is not known.
+        hurry_seconds: HURRY_SECONDS.
     """
 
     def __init__(
-        self, channel: int, daemon: int, voice: MasterVoice, household: Household, lock: int
+        self,
+        channel: int,
+        daemon: int,
+        voice: MasterVoice,
+        household: Household,
+        lock: int,
+        find: Callable[[], None],
+        *,
+        hurry_seconds: float = HURRY_SECONDS,
     ) -> None:
         self._channel = channel
         self._daemon = daemon
         self._voice = voice
         self._household = household
         self._lock = lock
+        self._find = find
+        self._hurry_seconds = hurry_seconds
         self._lease: Lease | None = None
         #: A lapsed lease is not revived by what the daemon says when it is the first to wake.
         self._has_lapsed = False
@@ -111,7 +127,8 @@ class Hand:
                 # The look at the clock comes first: whatever is in the channel comes too late.
                 self._lapse(lease)
             is_served = self._daemon not in ready and self._read_channel()
-        if self._lease:
+        # What lapsed may have come up again; nobody else is left who would see that.
+        if self._lease or self._has_lapsed:
             self._end(boottime.now() + DEATH_SECONDS)
 
     def _read_channel(self) -> bool:
@@ -149,13 +166,17 @@ class Hand:
 
     def _end(self, kill_at: float) -> None:
         """End the controllee, and persevere until condor_master starts no other one, or a daemon can see to that."""
-        give_up_at = boottime.now() + PERSEVERANCE_SECONDS
+        hurry_until = boottime.now() + self._hurry_seconds
         while True:
             ending = Ending(self._voice, self._household, lambda: kill_at, quit_after_seconds=0)
             trio.run(ending.run)
-            is_over = ending.is_held or boottime.now() >= give_up_at or self._household.is_abandoned()
-            if is_over or self._is_relieved():
+            if ending.is_held or self._household.is_abandoned() or self._is_relieved():
                 return
+            self._find()
+            if boottime.now() >= hurry_until:
+                if self._household.is_blind():
+                    return
+                time.sleep(CALM_SECONDS)
 
     def _is_relieved(self) -> bool:
         """Whether the daemon is awake again, or the next one is there; whatever runs then is theirs.
@@ -216,9 +237,10 @@ def main() -> int:
     )
     reach = MasterReach(options.inheritance, settings.control)
     voice = MasterVoice(lambda: client, reach.address, settings.control.controllee)
-    household = Household(reach.master, reach.likeness())
+    household = Household(reach.master, reach.likeness(), {daemon_pid})
+    reach.find()
     _prefer_us()
-    Hand(channel, daemon, voice, household, lock).run()
+    Hand(channel, daemon, voice, household, lock, reach.find).run()
     return 0
 
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from had.household import Household, Likeness, command_line, listener_of
+from had.household import Household, Likeness, Resident, command_line, listener_of
 
 BINARY = "/usr/sbin/condor_negotiator"
 LIKENESS = Likeness("negotiator", frozenset({BINARY, "/opt/wrapped"}))
@@ -60,6 +60,33 @@ def test_a_second_negotiator_is_known_by_its_name():
     assert not second.is_of(["condor_negotiator"])
 
 
+TOOL = Likeness("mytool", frozenset({"/usr/bin/python3"}), arguments=frozenset({("/opt/x.py", "-v")}))
+
+
+@pytest.mark.parametrize(
+    ("likeness", "words", "is_it"),
+    [
+        (TOOL, ["python3", "/opt/x.py", "-v"], True),
+        (TOOL, ["python3", "-local-name", "MYTOOL", "/opt/x.py", "-v", "-sock", "mytool"], True),
+        (TOOL, ["python3", "/opt/x.py"], False),
+        (TOOL, ["/usr/bin/python3", "/opt/y.py", "-v"], False),
+        (TOOL, ["/usr/bin/python3", "/usr/bin/had", "-f"], False),
+        # Without arguments all that the interpreter runs looks alike, but for what is ours.
+        (Likeness("mytool", frozenset({"/usr/bin/python3"})), ["python3", "/usr/bin/had-replication"], False),
+        (Likeness("mytool", frozenset({"/usr/bin/python3"})), ["python3", "-m", "had", "-f"], False),
+        # A wrapper does with its arguments what it likes.
+        (
+            Likeness("negotiator", frozenset({"/opt/wrapped"}), arguments=frozenset({("--site", "a")})),
+            ["condor_negotiator", "-f"],
+            True,
+        ),
+    ],
+)
+def test_what_an_interpreter_runs_is_told_apart(likeness, words, is_it):
+    """Where the program is an interpreter, the configured arguments count, and our own daemons are never meant."""
+    assert likeness.is_of(words) == is_it
+
+
 def sleeper(tmp_path, *, word="sleeper"):
     """Start a child that sleeps, under a name of its own."""
     return subprocess.Popen([word, "600"], executable="/bin/sleep", cwd=tmp_path)
@@ -74,9 +101,17 @@ def until(condition):
 
 
 @pytest.fixture
-def household():
+def master():
+    """This process, which stands for condor_master."""
+    held = Resident.hold(os.getpid())
+    yield held
+    held.close()
+
+
+@pytest.fixture
+def household(master):
     """The children of this process that are called sleeper."""
-    made = Household(os.getpid, Likeness("worker", frozenset({"/somewhere/sleeper"})))
+    made = Household(lambda: master, Likeness("worker", frozenset({"/somewhere/sleeper"})))
     yield made
     made.close()
 
@@ -101,20 +136,59 @@ def test_a_life(tmp_path, household):
             child.wait(10)
 
 
-def test_a_process_outlives_its_parent(tmp_path):
+def test_a_process_outlives_its_parent(tmp_path, master):
     """What was seen once is still known when condor_master is dead and nobody's child is listed."""
-    process = sleeper(tmp_path)
-    master = [os.getpid()]
-    household = Household(lambda: master[0], Likeness("worker", frozenset({"sleeper"})))
+    process, dead = sleeper(tmp_path), sleeper(tmp_path, word="master")
+    masters = [master]
+    household = Household(lambda: masters[0], Likeness("worker", frozenset({"sleeper"})))
     try:
         until(household.look)
-        master[0] = None
+        masters[0] = Resident.hold(dead.pid)
+        assert not household.is_abandoned()
+        dead.kill()
+        until(household.is_abandoned)
+        assert household.is_blind()
         assert [resident.pid for resident in household.look()] == [process.pid]
-        assert household.is_abandoned()
+        masters[0].close()
+        dead.wait(10)
     finally:
         process.kill()
         process.wait(10)
         household.close()
+
+
+def test_an_unknown_master_is_not_a_dead_one():
+    """While nobody knows condor_master it may start things, which nobody would see."""
+    household = Household(lambda: None, Likeness("worker", frozenset({"sleeper"})))
+    assert household.is_blind()
+    assert not household.is_abandoned()
+    assert household.look() == []
+
+
+def test_a_process_of_ours_is_never_taken(tmp_path, master):
+    """The hand's daemon is a child of condor_master too, and may look like anything."""
+    process = sleeper(tmp_path)
+    try:
+        until(lambda: command_line(process.pid) == ["sleeper", "600"])
+        household = Household(lambda: master, Likeness("worker", frozenset({"sleeper"})), {process.pid})
+        assert household.look() == []
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def test_the_dead_are_kept_for_who_waits(tmp_path, household):
+    """A look beside somebody who waits for an end leaves him his descriptor, whose number would be used again."""
+    process = sleeper(tmp_path)
+    until(household.look)
+    (resident,) = household.look()
+    process.kill()
+    process.wait(10)
+    assert household.living() == []
+    os.fstat(resident.descriptor)
+    assert household.look() == []
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(resident.descriptor)
 
 
 def test_a_number_that_is_somebody_elses_is_not_taken(tmp_path, household):
@@ -130,10 +204,10 @@ def test_a_number_that_is_somebody_elses_is_not_taken(tmp_path, household):
         other.wait(10)
 
 
-def test_a_child_before_its_exec_is_expected():
+def test_a_child_before_its_exec_is_expected(master):
     """Between fork and exec a child has its parent's command line, and may become anything."""
     reader, writer = os.pipe()
-    household = Household(os.getpid, Likeness("worker", frozenset({"sleeper"})))
+    household = Household(lambda: master, Likeness("worker", frozenset({"sleeper"})))
     assert not household.is_expecting()
     child = os.fork()
     if child == 0:

@@ -391,6 +391,27 @@ def test_a_controllee_without_its_controller_is_warned_of(tmp_path):
     assert "MASTER_WORKER_CONTROLLER must be HAD" in str(warning)
 
 
+@pytest.mark.parametrize(
+    ("ours", "others", "is_warned"),
+    [
+        ("", "", True),
+        ("/opt/x.py", "/opt/x.py -v", True),
+        ("/opt/x.py", "/opt/y.py", False),
+        ("", "-local-name OTHER", False),
+        ("-local-name WORKER", "", False),
+    ],
+)
+def test_a_daemon_that_looks_like_the_controllee_is_warned_of(tmp_path, ours, others, is_warned):
+    """What shares its program and is not told apart by arguments could be ended in its place."""
+    text = (
+        "HAD_LIST = 127.0.0.1:1\nHAD_CONTROL = master\nDAEMON_LIST = MASTER HAD WORKER OTHER\n"
+        f"MASTER_WORKER_CONTROLLER = HAD\nOTHER = /bin/sleep\nWORKER_ARGS = {ours}\nOTHER_ARGS = {others}\n"
+    )
+    warnings = [str(warning) for warning in make(tmp_path, text).warnings]
+    assert bool(warnings) == is_warned
+    assert all("WORKER is the program of OTHER too" in warning for warning in warnings)
+
+
 def test_commands(tmp_path):
     """With HAD_CONTROL = command the three commands are split."""
     text = (
