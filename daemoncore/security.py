@@ -258,7 +258,7 @@ class _Reader:
         if named:
             return (Path(named).expanduser(),)
         own = Path("~/.condor/tokens.d").expanduser()
-        return (system,) if os.geteuid() == 0 or not own.is_dir() else (own,)
+        return (own,) if os.geteuid() != 0 and os.access(own, os.R_OK | os.X_OK) else (system,)
 
 
 def _user_domain(get: Get) -> str:
