@@ -18,14 +18,18 @@ def open_to_append(path: str | os.PathLike[str], owner: tuple[int, int] | None, 
 
     Args:
         path: the file. Links are followed unless root opens it for somebody else.
-        owner: user and group ids that a new file of root's is given; None leaves them. A file that is there keeps its own.
+        owner: user and group ids that a new file of root's is given; None is the folder's owner. A file that is there keeps
+            its own.
         flags: more flags of `open`, such as O_TRUNC.
 
     Raises:
         OSError: it cannot be opened, or root was to write to a link or to something that is no plain file.
     """
     flags |= os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY
-    if owner is None or owner[0] == 0 or os.geteuid() != 0:
+    if os.geteuid() != 0:
+        return os.open(path, flags, 0o644)
+    owner = owner or _owner_of_folder(path)
+    if owner[0] == 0:
         return os.open(path, flags, 0o644)
     try:
         descriptor = os.open(path, flags | os.O_EXCL, 0o644)
@@ -35,6 +39,11 @@ def open_to_append(path: str | os.PathLike[str], owner: tuple[int, int] | None, 
     with contextlib.suppress(OSError):
         os.fchown(descriptor, *owner)
     return descriptor
+
+
+def _owner_of_folder(path: str | os.PathLike[str]) -> tuple[int, int]:
+    folder = os.stat(os.path.dirname(path) or ".")  # noqa: PTH116, PTH120  standard library only, and little of it
+    return folder.st_uid, folder.st_gid
 
 
 def _open_plain(path: str | os.PathLike[str], *, is_emptied: bool) -> int:

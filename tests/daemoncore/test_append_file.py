@@ -132,3 +132,17 @@ def test_the_guard_gives_no_file_away_either(tmp_path, log, secret):
         f"opening the log {log}: Too many levels of symbolic links",
     )
     assert facts(secret) == before
+
+
+@ONLY_ROOT
+def test_without_an_owner_the_folder_says_whose_it_is(log, secret, tmp_path):
+    """A controllee's log in a folder of condor's is condor's, and no link there is followed; in root's own folder one is."""
+    os.close(open_to_append(log, None))
+    assert (log.stat().st_uid, log.stat().st_gid) == CONDOR
+    log.unlink()
+    log.symlink_to(secret)
+    with pytest.raises(OSError, match="symbolic"):
+        open_to_append(log, None)
+    link = tmp_path / "link"
+    link.symlink_to(secret)
+    os.close(open_to_append(link, None))
