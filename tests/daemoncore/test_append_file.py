@@ -99,10 +99,11 @@ def test_only_a_new_file_is_given_away(log):
 
 
 @pytest.mark.parametrize("owner", [None, (0, 0)])
-def test_a_link_of_ones_own_is_followed(log, secret, owner):
-    """A log elsewhere, by a link, is a habit of those who own the folder themselves."""
-    log.symlink_to(secret)
-    descriptor = open_to_append(log, owner)
+def test_a_link_of_ones_own_is_followed(log, secret, tmp_path, owner):
+    """A log elsewhere, by a link, is a habit of those who own the folder themselves, or say that all is root's."""
+    link = tmp_path / "link" if owner is None else log
+    link.symlink_to(secret)
+    descriptor = open_to_append(link, owner)
     os.write(descriptor, b"more\n")
     os.close(descriptor)
     assert secret.read_text() == "secret\nmore\n"
