@@ -49,7 +49,7 @@ def settings(tmp_path, *blocks):
 
 def test_there_are_blocks():
     """The guide shows the three lines, what it recommends, and the steps of the manual."""
-    assert len(BLOCKS) == 5
+    assert len(BLOCKS) == 6
     sample = (SAMPLES / "htcondor-drop-in.conf").read_text(encoding="utf-8")
     assert BLOCKS[0] == "".join(
         line + "\n" for line in sample.splitlines() if line and not line.startswith("#")
