@@ -11,8 +11,6 @@ from daemoncore import boottime
 from tests.end_to_end.lives import gap_seconds, is_alive
 from tests.end_to_end.mastered import AttachedNode, MasteredNode
 
-pytestmark = pytest.mark.timed
-
 
 @pytest.fixture
 def mastered(make_pool):
@@ -60,6 +58,7 @@ def test_a_handover_does_not_overlap(mastered):
     assert pool.overlap_seconds() == 0
 
 
+@pytest.mark.timed
 def test_had_killed(mastered):
     """Its controllee is dead at once, and the master, which would start it again after a second, does not."""
     pool, leader = mastered(timeout_seconds=2, backoff_seconds=30)
@@ -83,6 +82,7 @@ def test_had_comes_back(mastered):
     assert pool.overlap_seconds() == 0
 
 
+@pytest.mark.timed
 def test_had_frozen(mastered):
     """P4b: its controllee is dead before T is over, and the next one begins elsewhere within 1.5 T + 0.5 s."""
     pool, leader = mastered(timeout_seconds=2)
@@ -95,6 +95,7 @@ def test_had_frozen(mastered):
     assert pool.overlap_seconds() == 0
 
 
+@pytest.mark.timed
 def test_the_controllee_is_killed(mastered):
     """P5: it is there again on the same host, long before the master's own ten seconds are over."""
     pool, leader = mastered(timeout_seconds=2)
@@ -121,6 +122,7 @@ def test_a_controllee_that_does_not_stop(mastered):
     assert leader.logged("controllee_exited", "killed after the time-out")
 
 
+@pytest.mark.timed
 def test_the_master_dies(mastered):
     """Then had stops, and takes the controllee with it, though nobody is there to do it."""
     pool, leader = mastered(timeout_seconds=2)
@@ -134,6 +136,7 @@ def test_the_master_dies(mastered):
     assert pool.overlap_seconds() == 0
 
 
+@pytest.mark.timed
 def test_the_hand_is_replaced(mastered):
     """Killed or frozen, there is another one in time for what it is for."""
     pool, leader = mastered(timeout_seconds=1)
@@ -188,6 +191,7 @@ def test_a_controllee_left_over(mastered):
     pool.wait_settled(pool[0])
 
 
+@pytest.mark.timed
 def test_had_killed_while_the_master_is_frozen(mastered):
     """The controllee is dead all the same; when the master goes on, it starts none until had is back and says so."""
     pool, leader = mastered(timeout_seconds=2)

@@ -43,8 +43,6 @@ from had.master_voice import MasterVoice
 from tests.daemoncore.command_ports import settings
 from tests.had.fake_master import ENVIRONMENT, FAMILY, Master
 
-pytestmark = pytest.mark.timed
-
 LIMIT_SECONDS = 15.0
 
 
@@ -156,6 +154,7 @@ def stage(tmp_path):
     return lambda **options: staged(tmp_path, **options)
 
 
+@pytest.mark.timed
 async def test_a_life(stage):
     """Off at first, on when it is wanted, off again: with its process there in between, and nothing of it after."""
     async with stage() as it:
@@ -210,6 +209,7 @@ async def test_a_start_that_is_called_off(stage):
         assert it.master.count(Command.CHILD_ON) == 0
 
 
+@pytest.mark.timed
 async def test_a_frozen_master_is_not_needed_for_an_end(stage):
     """A controllee is ended by us when condor_master does not do it; that it is not held is told."""
     async with stage() as it:
@@ -237,6 +237,7 @@ async def test_one_that_takes_no_signal_is_killed(stage):
         assert it.process.wait(10) == -signal.SIGKILL
 
 
+@pytest.mark.timed
 async def test_a_lapsed_lease(stage):
     """Without renewal the hand ends it before the lease is over, frozen or not, and condor_master is told."""
     async with stage() as it:
@@ -255,6 +256,7 @@ async def test_a_lapsed_lease(stage):
         await it.start()
 
 
+@pytest.mark.timed
 async def test_the_hand_ends_what_its_daemon_leaves(stage):
     """A daemon that is gone while its controllee runs leaves it to the hand, which is no descendant of it."""
     async with stage() as it:
@@ -296,6 +298,7 @@ async def test_an_answer_about_another_daemon_counts_for_none(stage):
         await it.until(lambda: it.controllee.is_held)
 
 
+@pytest.mark.timed
 async def test_at_rest_the_hand_ends_nothing(stage):
     """A hand without a lease leaves with its daemon, and leaves all as it is."""
     async with stage() as it:

@@ -1,6 +1,6 @@
 """Both machines together in the simulator: known failures first, then fresh seeds.
 
-`SIMULATION_REPLICA_SEEDS` (200) says how many. A failing seed is replayed with
+`SIMULATION_REPLICA_SEEDS` (140) says how many. A failing seed is replayed with
 `python -m tests.simulation.replicated SEED -v`, and goes into failing_replica_seeds.txt for ever.
 """
 
@@ -16,7 +16,7 @@ from tests.simulation.replicas import files_of
 from tests.simulation.replicated import FIRST_MAJORITY_SEED, ReplicatedPool, draw, known_failures, run
 from tests.simulation.world import Violation
 
-SEEDS = int(os.environ.get("SIMULATION_REPLICA_SEEDS", "200"))
+SEEDS = int(os.environ.get("SIMULATION_REPLICA_SEEDS", "140"))
 
 FIRST_SEEDS = (2_050_000, FIRST_MAJORITY_SEED)
 """Where the fresh seeds begin: half of them draw HAD_REQUIRE_MAJORITY, for more than half of the pools."""
