@@ -136,10 +136,10 @@ class ReplicaLink:
             self._post(ReplicaLost())
         return has_worked
 
-    async def _look(self, seconds: float | None = None) -> bool:
-        """Ask whether one of ours answers, within T or so many seconds."""
+    async def _look(self) -> bool:
+        """Ask whether one of ours answers, within T."""
         command = Command.DC_AUTHENTICATE
-        async with await self._connect(command, Command.HAD_IN_LEADER_STATE, seconds) as connection:
+        async with await self._connect(command, Command.HAD_IN_LEADER_STATE) as connection:
             return connection.peer.is_ours
 
     async def _connect(
@@ -232,6 +232,8 @@ class ReplicaLink:
     async def _probe(self, _connection: Connection) -> None:
         """See that it lives while it is waited for; whatever it answers is a sign of life.
 
+        It is called on the session that there is, and asked nothing: a session for each call would fill its memory of them.
+
         Raises:
             TimedOut: it does not take a call.
         """
@@ -240,7 +242,7 @@ class ReplicaLink:
             await trio.sleep(seconds)
             try:
                 if self._awaited is not None:
-                    await self._look(seconds)
+                    await (await self._connect(Command.REPLICATION_STATUS, seconds=seconds)).aclose()
             except TimedOut:
                 if self._awaited is not None:
                     raise

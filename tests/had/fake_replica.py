@@ -52,6 +52,7 @@ class FakeReplica:
             self.server.register(command, Level.DAEMON, self._told)
         if is_ours:
             self.server.register(Command.REPLICATION_ATTEND, Level.DAEMON, self._attended, is_kept_open=True)
+            self.server.register(Command.REPLICATION_STATUS, Level.READ, self._told)
         self.reply = reply
         self.port = 0
         self._scope = trio.CancelScope()

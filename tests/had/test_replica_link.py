@@ -160,13 +160,14 @@ async def test_a_replica_is_left_alone_while_nothing_waits_for_it(freezable, wor
 
 
 async def test_a_replica_that_takes_its_time_is_waited_for(freezable):
-    """A transfer may be long: whoever takes calls lives."""
-    _, rig, client = freezable
+    """A transfer may be long: whoever takes calls lives. They leave no sessions behind."""
+    replica, rig, client = freezable
     rig.link.say(CurrentAsked(7))
-    before = client.calls
+    before, sessions = client.calls, len(replica.server.sessions)
     await trio.sleep(3.5 * PROBE_SECONDS)
     assert client.calls > before
     assert rig.waiting() == 0
+    assert len(replica.server.sessions) == sessions
 
 
 async def test_a_replica_that_ends_is_news_and_found_again_when_it_is_back(nursery, values):
