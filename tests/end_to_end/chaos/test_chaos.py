@@ -1,6 +1,6 @@
 """Fire: random schedules of faults on real daemons, judged by what their controllees recorded.
 
-Seeds that failed once come first, then CHAOS_SCHEDULES (15) others. They are run three at a time, each in a process of
+Seeds that failed once come first, then CHAOS_SCHEDULES (12) others. They are run three at a time, each in a process of
 its own, since most of the time a schedule waits. `python -m tests.end_to_end.chaos SEED -v` replays one.
 """
 
@@ -18,7 +18,7 @@ from tests.end_to_end.chaos.history import Final
 from tests.end_to_end.chaos.schedule import Fault, Schedule
 from tests.end_to_end.chaos.test_checker import history
 
-SCHEDULES = int(os.environ.get("CHAOS_SCHEDULES", "15"))
+SCHEDULES = int(os.environ.get("CHAOS_SCHEDULES", "12"))
 JOBS = 3
 
 
