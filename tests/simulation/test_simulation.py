@@ -1,6 +1,6 @@
 """The simulator as a test: known failures first, then fresh seeds until the budget is spent.
 
-`SIMULATION_SEEDS` (1200) and `SIMULATION_SECONDS` (110, shared by all chunks) say how much; the chunks can run side
+`SIMULATION_SEEDS` (1000) and `SIMULATION_SECONDS` (85, shared by all chunks) say how much; the chunks can run side
 by side under pytest-xdist. A failing seed is replayed with `python -m tests.simulation SEED -v`, and goes into
 failing_seeds.txt for ever.
 """
@@ -23,8 +23,8 @@ from tests.simulation.pool import Pool
 from tests.simulation.runner import run, story
 from tests.simulation.world import Violation
 
-SEEDS = int(os.environ.get("SIMULATION_SEEDS", "1200"))
-SECONDS = float(os.environ.get("SIMULATION_SECONDS", "110"))
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", "1000"))
+SECONDS = float(os.environ.get("SIMULATION_SECONDS", "85"))
 CHUNKS = 20
 
 
