@@ -6,8 +6,9 @@ for a collector that cannot be reached, and what it gets when it returns is news
 ad on the same connection, as DCCollector::sendUpdate does it; a collector never answers.
 
 Nobody waits for a collector. Each has a task of its own; names are looked up in threads of ours alone; each try and each
-sending has a deadline, and an address that let one pass is the last to be tried again; after a failure the pauses grow from one second to a minute, and only a change cuts one short. A
-collector's failure is worth a line once for each reason, until it takes an ad again.
+sending has a deadline, and an address that let one pass is the last to be tried again; after a failure the pauses grow
+from one second to a minute, and only a change cuts one short. A collector's failure is worth a line once for each
+reason, until it takes an ad again.
 
 When the daemon ends, the ad is taken back where it was taken, for as long as the end may wait. It is also taken back when
 an entry leaves COLLECTOR_HOST. Another entry may lead to the same collector, by a name or by another of its addresses, so

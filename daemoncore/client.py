@@ -7,9 +7,9 @@ The caller sets deadlines with cancel scopes around the calls. What can go wrong
 what became of the peer: `ConnectionRefused` means that nobody listens, `Denied` that somebody does and knows us not.
 Addresses are numeric: names are looked up beforehand, because looking one up may start a thread and may take seconds.
 
-Sessions are kept from call to call. A daemon that condor_master started has one from the start, good for all others that it
-started on this host. When a server does not know one any more, it says so, and the call negotiates
-anew on a second connection without bothering the caller.
+Sessions are kept from call to call. A daemon that condor_master started has one from the start, good for all others that
+it started on this host. When a server does not know one any more, it says so, and the call negotiates anew on a second
+connection without bothering the caller.
 """
 
 import errno
@@ -31,7 +31,7 @@ from daemoncore.cedar.client_handshake import (
     Failed,
     shared_port_preamble,
 )
-from daemoncore.cedar.commands import Command, command_name
+from daemoncore.cedar.commands import ABOUT_OTHERS, command_name
 from daemoncore.cedar.errors import WireError
 from daemoncore.cedar.handshake import Outcome, Peer
 from daemoncore.cedar.packets import AFTER_AUTHENTICATION
@@ -44,7 +44,6 @@ from daemoncore.security import Security
 from daemoncore.shared_port import dial_locally
 
 _CHUNK_BYTES: Final = 64 * 1024
-_ABOUT_OTHERS: Final = frozenset({Command.DC_AUTHENTICATE, Command.DC_SEC_QUERY})
 _TIMEOUTS: Final = frozenset({errno.ETIMEDOUT})
 _RESETS: Final = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED})
 
@@ -244,7 +243,7 @@ class Client:
         asks for a session wants one of its own.
         """
         family = self.security.family
-        is_possible = command not in _ABOUT_OTHERS and str(address.sinful()) not in self._others
+        is_possible = command not in ABOUT_OTHERS and str(address.sinful()) not in self._others
         return family if family is not None and is_possible and self._is_here(address.host) else None
 
     def _is_here(self, host: str) -> bool:

@@ -12,6 +12,7 @@ The standard library only, and only its lighter parts: the guard process imports
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -25,6 +26,15 @@ PR_SET_CHILD_SUBREAPER = 36
 
 WAIT_FOR_ALL_KINDS = 0x40000000
 """__WALL of waitpid(2): also children that do not announce their end with SIGCHLD (linux/wait.h)."""
+
+_SIGNALS_FOR_DAEMONS = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
 
 _PRIVATE_VARIABLES = frozenset({"NOTIFY_SOCKET", "CONDOR_INHERIT", "CONDOR_PRIVATE_INHERIT"})
 _PRIVATE_PREFIXES = ("WATCHDOG_", "LISTEN_")
@@ -55,6 +65,22 @@ def die_with_parent() -> None:
     dead already: compare os.getppid() afterwards.
     """
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def leave_signals_to_daemon() -> None:
+    """Ignore what a terminal or a service manager sends to all: a helper process ends when its daemon does.
+
+    No signal stays blocked that the daemon blocked when it started this process.
+    """
+    for number in _SIGNALS_FOR_DAEMONS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def prefer_us() -> None:
+    """Come before ordinary processes, if we may: a lease must hold on a machine that is drowning in work."""
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
 
 
 def open_standard_files() -> None:

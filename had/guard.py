@@ -27,7 +27,13 @@ import sys
 import time
 
 from daemoncore import boottime
-from daemoncore.process import become_subreaper, reap_any, signal_descendants
+from daemoncore.process import (
+    become_subreaper,
+    leave_signals_to_daemon,
+    prefer_us,
+    reap_any,
+    signal_descendants,
+)
 from had.guard_messages import (
     MAXIMUM_MESSAGE_BYTES,
     Cause,
@@ -43,15 +49,6 @@ from had.guard_messages import (
     encode,
 )
 from had.ward import Phase, Ward
-
-_IGNORED_SIGNALS = (
-    signal.SIGINT,
-    signal.SIGTERM,
-    signal.SIGHUP,
-    signal.SIGQUIT,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-)
 
 _LAST_RESORT_SECONDS = 2.0
 """How long a guard that stumbled over a defect of its own goes on killing before it gives up."""
@@ -170,12 +167,6 @@ class Guard:
                 self._ward.abandon(boottime.now())
 
 
-def _prefer_us() -> None:
-    """Come before ordinary processes, if we may: the lease must hold on a machine that is drowning in work."""
-    with contextlib.suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
-
-
 def _kill_at_last() -> None:
     """End everything below us although our own loop failed."""
     give_up_at = time.monotonic() + _LAST_RESORT_SECONDS
@@ -191,13 +182,11 @@ def _kill_at_last() -> None:
 def main() -> None:
     """Serve the daemon named on the command line."""
     channel, daemon_pid, *held = map(int, sys.argv[1:])
-    for number in _IGNORED_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    leave_signals_to_daemon()
     for descriptor in (channel, *held):
         os.set_inheritable(descriptor, False)
     become_subreaper()
-    _prefer_us()
+    prefer_us()
     try:
         daemon = os.pidfd_open(daemon_pid)
     except ProcessLookupError:

@@ -24,7 +24,6 @@ import json
 import math
 import os
 import select
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -35,6 +34,7 @@ from daemoncore import boottime
 from daemoncore.client import Client
 from daemoncore.config import ConfigurationError
 from daemoncore.inheritance import InheritanceError, read_inheritance
+from daemoncore.process import leave_signals_to_daemon, prefer_us
 from daemoncore.startup import Options
 from had.household import Household
 from had.loading import load
@@ -67,15 +67,6 @@ CALM_SECONDS = 1.0
 
 RELIEF_SECONDS = 0.1
 """Between two attempts the next daemon has this long to take the lock, which it tries every 0.02 s."""
-
-_IGNORED_SIGNALS = (
-    signal.SIGINT,
-    signal.SIGTERM,
-    signal.SIGHUP,
-    signal.SIGQUIT,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-)
 
 
 class Hand:
@@ -204,18 +195,10 @@ class Hand:
             os.write(self._channel, encode(message))
 
 
-def _prefer_us() -> None:
-    """Come before ordinary processes, if we may, as the guard does."""
-    with contextlib.suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
-
-
 def main() -> int:
     """Serve the daemon named on the command line."""
     channel, daemon_pid, lock = map(int, sys.argv[1:4])
-    for number in _IGNORED_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    leave_signals_to_daemon()
     try:
         daemon = os.pidfd_open(daemon_pid)
     except ProcessLookupError:
@@ -239,7 +222,7 @@ def main() -> int:
     voice = MasterVoice(lambda: client, reach.address, settings.control.controllee)
     household = Household(reach.master, reach.likeness(), {daemon_pid})
     reach.find()
-    _prefer_us()
+    prefer_us()
     Hand(channel, daemon, voice, household, lock, reach.find).run()
     return 0
 

@@ -87,7 +87,8 @@ class Peer:
         """Believe a real condor_replication, which says what it holds only when that changes or when it is asked.
 
         It goes on under the gid that it finds. One that leads under the gid of our state, and counts from no more than
-        our clock, has not got our state: it came back with an older one and writes another history (reference 2.8.1).
+        our clock, has not got our state: it came back with an older one and writes another history
+        (`replication/condors.py` says why it can).
         """
         self.heard_at, self.expires_at = now, now + 2 * settings.condor_interval_seconds
         self.version, self.fingerprint = Version.adopted(point), ""

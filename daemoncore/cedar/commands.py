@@ -6,6 +6,7 @@ A command is the first integer of a conversation. HTCondor's numbers are in its 
 """
 
 import enum
+from typing import Final
 
 #: Commands of our own are at least this; HTCondor uses 700 to 806, 1000 to 1501 and 60000 upwards around it.
 FIRST_OWN_COMMAND = 7100
@@ -101,6 +102,10 @@ class Command(enum.IntEnum):
     DC_SET_READY = 60043
     DC_QUERY_READY = 60044
     DC_QUERY_INSTANCE = 60045
+
+
+ABOUT_OTHERS: Final = frozenset({Command.DC_AUTHENTICATE, Command.DC_SEC_QUERY})
+"""Commands that only ask whether another one would be allowed, or only set a session up for it."""
 
 
 def command_name(number: int) -> str:

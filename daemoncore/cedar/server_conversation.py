@@ -15,7 +15,6 @@ from the first message that its key decrypts, because its id is no secret.
 
 import base64
 from collections.abc import Iterable
-from typing import Final
 
 import attrs
 
@@ -27,7 +26,7 @@ from daemoncore.cedar.authentication import (
     authenticate_as_server,
 )
 from daemoncore.cedar.classad import ClassAd
-from daemoncore.cedar.commands import Command, command_name
+from daemoncore.cedar.commands import ABOUT_OTHERS, Command, command_name
 from daemoncore.cedar.conversation import Channel, Talk
 from daemoncore.cedar.errors import WireError
 from daemoncore.cedar.gatekeeper import Gatekeeper, shortfall, wants_key
@@ -43,9 +42,6 @@ from daemoncore.cedar.policy import (
 from daemoncore.cedar.scalars import MessageReader
 from daemoncore.cedar.sessions import Session, SessionCache, SessionNumbers
 from daemoncore.cedar.stream import Stream
-
-#: Commands that only ask whether another one would be allowed, or only set a session up for it.
-_ABOUT_OTHERS: Final = frozenset({Command.DC_SEC_QUERY, Command.DC_AUTHENTICATE})
 
 
 @attrs.frozen
@@ -178,7 +174,7 @@ class ServerConversation:
         assert self.peer is not None, "somebody must be there to give a command"
         gatekeeper, peer = self._gatekeeper, self.peer
         name = command_name(command)
-        if command in _ABOUT_OTHERS or not gatekeeper.knows(command):
+        if command in ABOUT_OTHERS or not gatekeeper.knows(command):
             return Refused(Refusal.COMMAND_NOT_FOUND, f"{name} is no command of ours")
         trouble = shortfall(gatekeeper.policy_of(command), peer.identity, is_sealed=self.stream.is_encrypted)
         # What is open to everybody is open in every way.
@@ -194,7 +190,7 @@ class ServerConversation:
 
     def _negotiate(self, request: ClassAd) -> Talk[Refused | Finished | None]:
         asked = request.get_int("Command", -1)
-        target = request.get_int("AuthCommand", -1) if asked in _ABOUT_OTHERS else asked
+        target = request.get_int("AuthCommand", -1) if asked in ABOUT_OTHERS else asked
         policy = self._gatekeeper.policy_of(target)
         agreement = reconcile(request, policy)
         if agreement is None:
@@ -287,7 +283,7 @@ class ServerConversation:
             self._keep_session(agreement, key, commands)
         if asked == Command.DC_SEC_QUERY:
             self._channel.send_ad(ClassAd({"AuthorizationSucceeded": True}))
-        if asked in _ABOUT_OTHERS:
+        if asked in ABOUT_OTHERS:
             return Finished()
         self.stream.raise_limits(AFTER_AUTHENTICATION)
         reader = (yield) if gatekeeper.has_payload(target) else None

@@ -424,7 +424,7 @@ def test_an_ended_leadership_is_marked_so():
 
 
 def test_a_had_that_is_silent_leads_no_more():
-    """Its guard has ended the controllee; HTCondor's patience has no slack at all (reference 2.6)."""
+    """Its guard has ended the controllee; HTCondor's patience has no slack at all (ReplicatorStateMachine.cpp)."""
     story = leading()
     story.tell(events.LeadershipConfirmed(10), story.now + 1)
     found = story.wait(story.now + 2 * T - 0.1)
